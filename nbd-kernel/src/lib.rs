@@ -1,0 +1,3 @@
+//! The place of the Linux hand-off: negotiated value plus socket to `/dev/nbdN`, by ioctl and netlink.
+//!
+//! Nothing is here yet; the project's README lists what exists.
