@@ -1,4 +1,11 @@
-//! nbd-proto
+//! The NBD (Network Block Device) protocol as a pure state machine: bytes in, bytes and events out.
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
+
+pub mod error;
+pub mod handshake;
+pub mod limits;
+pub mod text;
+pub mod wire;

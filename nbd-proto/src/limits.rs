@@ -1,0 +1,61 @@
+//! Every bound that a number from the peer meets before anything is done with it.
+//!
+//! Constants come from the specification; where it is silent, the reason for the figure stands beside it.
+//! Bounds that a caller may want to move are fields of [`HandshakeLimits`] and of
+//! [`ClientSettings`](crate::transmission::ClientSettings).
+
+/// The longest string, in bytes: "MUST be no longer than 4096 bytes" (spec, *Conventions*).
+pub const MAX_STRING: usize = 4096;
+
+/// The longest `NBD_REP_INFO` of a type this crate does not know, in bytes. Such a reply is skipped as it
+/// arrives and never held, so the bound only keeps a peer from sending for ever; the specification has none.
+pub const MAX_UNKNOWN_INFO: u32 = 1 << 20;
+
+/// The most extents in one block status chunk: "Servers SHOULD NOT send more than 2^20 extents"
+/// (spec, `NBD_REPLY_TYPE_BLOCK_STATUS`). They are passed on as they arrive and never collected by the core.
+pub const MAX_EXTENTS: u32 = 1 << 20;
+
+/// The maximum payload, in bytes, of a server that names none (spec, *Size constraints*).
+pub const DEFAULT_MAX_PAYLOAD: u32 = 1 << 25;
+
+/// Every engine makes progress on an input this long: no message that must be seen whole is longer.
+///
+/// A driver's receive buffer has to hold at least this many bytes. The longest such message is a
+/// `NBD_REP_SERVER` with name and description: 20 + 4 + 4096 + 4096 bytes.
+pub const MIN_INPUT_BUFFER: usize = 16 * 1024;
+
+/// The most disjoint pieces in which a structured read may lie at one moment. A server that fills a read in
+/// order, or in any order at a sane granularity, stays far below; it bounds memory to 256 KiB a command.
+pub const MAX_FRAGMENTS: usize = 16 * 1024;
+
+/// Bounds on what a server may send while options are haggled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandshakeLimits {
+    /// How many replies one option may bring before its final one. Default 65,536.
+    pub replies_per_option: u32,
+    /// How many payload bytes all replies of a connection may bring together. Default 16 MiB.
+    pub reply_bytes: u64,
+}
+
+impl Default for HandshakeLimits {
+    fn default() -> Self {
+        Self { replies_per_option: 65_536, reply_bytes: 16 << 20 }
+    }
+}
+
+impl HandshakeLimits {
+    /// Sets [`replies_per_option`](Self::replies_per_option).
+    #[must_use]
+    pub const fn with_replies_per_option(mut self, replies: u32) -> Self {
+        self.replies_per_option = replies;
+        self
+    }
+
+    /// Sets [`reply_bytes`](Self::reply_bytes).
+    #[must_use]
+    pub const fn with_reply_bytes(mut self, bytes: u64) -> Self {
+        self.reply_bytes = bytes;
+        self
+    }
+}

@@ -1,0 +1,47 @@
+//! Text that came from a peer, made safe to show.
+
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+
+/// Shows a string with everything escaped that could move a cursor or hide itself on a terminal: control
+/// characters, bidirectional overrides, other invisible formatting. Printable text, quotes included, stays.
+///
+/// ```
+/// use nbd_proto::text::Escaped;
+/// assert_eq!(Escaped("déjà \"vu\"\x1b[2J").to_string(), "déjà \"vu\"\\u{1b}[2J");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '"' | '\'' => f.write_char(c)?,
+                _ => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text for people, as a peer sent it; bytes that are no UTF-8 become U+FFFD.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Escaped;
+    use alloc::string::ToString;
+
+    #[test]
+    fn control_and_bidi_characters_are_escaped() {
+        assert_eq!(Escaped("a\nb\r\u{202e}\u{7f}\0").to_string(), "a\\nb\\r\\u{202e}\\u{7f}\\0");
+    }
+
+    #[test]
+    fn a_backslash_cannot_be_mistaken_for_an_escape() {
+        assert_eq!(Escaped("\\n").to_string(), "\\\\n");
+    }
+}
