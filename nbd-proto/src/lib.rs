@@ -7,5 +7,6 @@ extern crate alloc;
 pub mod error;
 pub mod handshake;
 pub mod limits;
+pub mod observe;
 pub mod text;
 pub mod wire;

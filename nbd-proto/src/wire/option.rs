@@ -1,6 +1,7 @@
 //! What a client asks for while options are haggled: a header of 16 bytes, then the option's payload
 //! (spec, *Newstyle negotiation* and *Option types*).
 
+use alloc::vec::Vec;
 use bytes::{Buf, BufMut};
 use smallvec::SmallVec;
 
@@ -86,7 +87,7 @@ pub struct MetaContextRequest<'a> {
     /// Name of the export.
     pub export: &'a str,
     /// Which contexts. None: all (when listing), or no context at all (when setting).
-    pub queries: SmallVec<[&'a str; 4]>,
+    pub queries: Vec<&'a str>,
 }
 
 impl<'a> InfoRequest<'a> {
@@ -120,7 +121,7 @@ impl<'a> MetaContextRequest<'a> {
     fn parse(mut payload: &'a [u8]) -> Result<Self, InvalidMessage> {
         let export = export_name(&mut payload)?;
         let count = string_length(Field::Queries, &mut payload)?;
-        let mut queries = SmallVec::new();
+        let mut queries = Vec::new();
         for _ in 0..count {
             let length = string_length(Field::Query, &mut payload)?;
             queries.push(strings::name(Field::Query, strings::inner(Field::Query, &mut payload, length)?)?);

@@ -1,0 +1,86 @@
+//! A look at every step an engine takes, for tracing and for tools that explain a connection.
+//!
+//! Unset, it costs one comparison per message. All numbers print with their names.
+
+use alloc::boxed::Box;
+
+use crate::error::Error;
+use crate::wire::flags::ClientFlags;
+use crate::wire::greeting::{ExportFacts, Greeting};
+use crate::wire::number::{CommandType, Cookie, OptionCode};
+use crate::wire::option::OptionRequest;
+use crate::wire::option_reply::OptionReply;
+use crate::wire::reply::ReplyHeader;
+use crate::wire::request::ExtendedRequest;
+
+/// One step.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Observation<'a> {
+    /// The server's first message came.
+    Greeting(Greeting),
+    /// The client flags were produced.
+    ClientFlags(ClientFlags),
+    /// An option request was produced.
+    OptionRequest(&'a OptionRequest<'a>),
+    /// An option reply came.
+    OptionReply {
+        /// The option it answers.
+        option: OptionCode,
+        /// The reply.
+        reply: OptionReply<'a>,
+    },
+    /// The answer to `EXPORT_NAME` came.
+    ExportName(ExportFacts),
+    /// TLS is up.
+    TlsEstablished,
+    /// A request was produced. Compact ones are shown in the wider form.
+    Request(ExtendedRequest),
+    /// A reply header came.
+    Reply {
+        /// The command it answers.
+        command: CommandType,
+        /// The header.
+        header: ReplyHeader,
+    },
+    /// A command ended.
+    Done {
+        /// Its cookie.
+        cookie: Cookie,
+        /// Whether it succeeded.
+        success: bool,
+    },
+    /// The connection is over.
+    Fatal(&'a Error),
+}
+
+/// Something that wants to see [`Observation`]s. Any closure of that shape is one.
+pub trait Observer: Send {
+    /// Takes one step.
+    fn observe(&mut self, what: &Observation<'_>);
+}
+
+impl<F: FnMut(&Observation<'_>) + Send> Observer for F {
+    fn observe(&mut self, what: &Observation<'_>) {
+        self(what);
+    }
+}
+
+/// The place of an observer in an engine.
+#[derive(Default)]
+pub(crate) struct Hook(pub(crate) Option<Box<dyn Observer>>);
+
+impl Hook {
+    #[inline]
+    pub(crate) fn observe<'a>(&mut self, what: impl FnOnce() -> Observation<'a>) {
+        if let Some(observer) = &mut self.0 {
+            observer.observe(&what());
+        }
+    }
+}
+
+impl core::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(if self.0.is_some() { "Hook(set)" } else { "Hook(unset)" })
+    }
+}
