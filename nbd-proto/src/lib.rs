@@ -9,4 +9,5 @@ pub mod handshake;
 pub mod limits;
 pub mod observe;
 pub mod text;
+pub mod uri;
 pub mod wire;
