@@ -9,5 +9,6 @@ pub mod handshake;
 pub mod limits;
 pub mod observe;
 pub mod text;
+pub mod transmission;
 pub mod uri;
 pub mod wire;

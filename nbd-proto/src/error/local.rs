@@ -126,11 +126,13 @@ pub enum CommandError {
         /// How many were asked for.
         length: u64,
     },
-    /// A block status without an answer for this context, though the server claims success.
-    #[error("the server claims success, but said nothing about metadata context {context}")]
-    ContextMissing {
-        /// The context.
-        context: ContextId,
+    /// A block status that some contexts did not answer, though the server claims success.
+    #[error("the server claims success, but answered for {answered} of {asked} metadata contexts")]
+    ContextsMissing {
+        /// How many answered.
+        answered: usize,
+        /// How many had to.
+        asked: usize,
     },
     /// The connection ended before the command did.
     #[error(transparent)]

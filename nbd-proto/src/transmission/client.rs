@@ -1,0 +1,343 @@
+//! The client's engine of the transmission phase.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use smallvec::SmallVec;
+
+use super::check::{Checks, Command, check};
+use super::inbound::{Event, Landing, Receiver};
+use super::inflight::InFlight;
+use super::outbound::{Outbound, SendQueue};
+use crate::error::{CommandError, Ended, Error, Refused};
+use crate::handshake::{Advance, Negotiated, ReplyStyle};
+use crate::observe::{Hook, Observation, Observer};
+use crate::wire::flags::{CommandFlags, TransmissionFlags};
+use crate::wire::number::{CommandType, ContextId, Cookie, ErrorValue};
+use crate::wire::request::{BlockStatusPayload, CompactRequest, ExtendedRequest};
+
+/// What a [`Client`] is told beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientSettings {
+    /// How many requests may be in flight. From 1 to 65,536; default 128.
+    pub max_in_flight: usize,
+    /// Which rules our own requests are held against. Default: all.
+    pub checks: Checks,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self { max_in_flight: 128, checks: Checks::all() }
+    }
+}
+
+impl ClientSettings {
+    /// Sets [`max_in_flight`](Self::max_in_flight); a value out of range is moved into it.
+    #[must_use]
+    pub fn with_max_in_flight(mut self, requests: usize) -> Self {
+        self.max_in_flight = requests.clamp(1, 65_536);
+        self
+    }
+
+    /// Sets [`checks`](Self::checks).
+    #[must_use]
+    pub const fn with_checks(mut self, checks: Checks) -> Self {
+        self.checks = checks;
+        self
+    }
+}
+
+/// The client's engine: takes commands, says which bytes go out, and turns what comes in into events.
+///
+/// ```text
+///                          submit
+///             ┌────────────────────────────────┐
+///             ▼                                │
+///   ┌──── AwaitReply ◀───────── Open ──────────┘      disconnect         the last Done, then eof
+///   │         │    ▲             │ ───────────────▶ Disconnecting ─────────────────────────▶ over (ByUs)
+///   │ payload │    │ last byte   │                       │
+///   │         ▼    │             │ a broken rule, eof, give_up
+///   │     Landing ─┘             ▼                       ▼
+///   └────────────────────────▶ over: each pending command gets its Done, then every input gives the error
+/// ```
+///
+/// Each command that was accepted ends in exactly one [`Event::Done`], and not before its last byte was
+/// committed by [`sent`](Self::sent) or the connection is over: at `Done` its buffer is free.
+#[derive(Debug)]
+pub struct Client {
+    negotiated: Negotiated,
+    settings: ClientSettings,
+    table: InFlight,
+    outbound: SendQueue,
+    receiver: Receiver,
+    disconnecting: bool,
+    shutdown: bool,
+    over: Option<Error>,
+    hook: Hook,
+}
+
+impl Client {
+    /// An engine for the connection that a handshake has ended in.
+    pub fn new(negotiated: Negotiated, settings: ClientSettings) -> Self {
+        Self {
+            negotiated,
+            settings,
+            table: InFlight::default(),
+            outbound: SendQueue::default(),
+            receiver: Receiver::new(),
+            disconnecting: false,
+            shutdown: false,
+            over: None,
+            hook: Hook::default(),
+        }
+    }
+
+    /// Shows every step to `observer` from now on.
+    pub fn set_observer(&mut self, observer: Option<Box<dyn Observer>>) {
+        self.hook = Hook(observer);
+    }
+
+    /// What the handshake agreed on.
+    pub const fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
+    /// How many commands have not had their `Done`. May change after `submit` and `input`.
+    pub fn in_flight(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many commands could be submitted now. May change after `submit` and `input`.
+    pub fn room(&self) -> usize {
+        if self.takes_commands() { self.settings.max_in_flight.saturating_sub(self.table.len()) } else { 0 }
+    }
+
+    /// Whether [`outbound`](Self::outbound) has anything. May change after `submit`, `disconnect`, `sent`, and
+    /// whatever ends the connection.
+    pub fn wants_write(&self) -> bool {
+        !self.outbound.is_empty()
+    }
+
+    /// Whether the server said that it is shutting down: then a [`disconnect`](Self::disconnect) is due ("If
+    /// the client receives an `NBD_ESHUTDOWN` error it MUST initiate a soft disconnect", spec, *Terminating the
+    /// transmission phase*).
+    pub const fn is_shutting_down(&self) -> bool {
+        self.shutdown
+    }
+
+    /// Why the connection is over, once it is.
+    pub const fn over(&self) -> Option<&Error> {
+        self.over.as_ref()
+    }
+
+    /// Holds a command against the rules, and sends nothing.
+    pub fn check(&self, command: &Command) -> Result<(), Refused> {
+        check(command, &self.negotiated, self.settings.checks)
+    }
+
+    /// Takes a command, to be sent with [`outbound`](Self::outbound). The cookie will be in all its events.
+    ///
+    /// A `READ` or `WRITE` needs a buffer of `length` bytes, kept under the cookie until the `Done`.
+    pub fn submit(&mut self, command: Command) -> Result<Cookie, Refused> {
+        self.accept(command)?;
+        let contexts = self.negotiated.contexts.len();
+        Ok(self.send(command, None, contexts))
+    }
+
+    /// Takes a `BLOCK_STATUS` that only some of the selected contexts are to answer. Needs extended headers,
+    /// and a server that offers it by `BLOCK_STATUS_PAYLOAD` (extended-headers extension,
+    /// `NBD_CMD_BLOCK_STATUS`).
+    pub fn submit_for_contexts(&mut self, command: Command, contexts: &[ContextId]) -> Result<Cookie, Refused> {
+        self.accept(command)?;
+        let kind = command.command;
+        let flags = CommandFlags::PAYLOAD_LEN;
+        if kind != CommandType::BLOCK_STATUS || self.negotiated.reply_style != ReplyStyle::Extended {
+            return Err(Refused::Flags { command: kind, flags });
+        }
+        let offered = self.negotiated.info.flags.contains(TransmissionFlags::BLOCK_STATUS_PAYLOAD);
+        if self.settings.checks.contains(Checks::FLAGS) && !offered {
+            return Err(Refused::Flags { command: kind, flags });
+        }
+        if self.settings.checks.contains(Checks::CONTEXTS) {
+            for (at, context) in contexts.iter().enumerate() {
+                let selected = self.negotiated.contexts.iter().any(|selected| selected.id == *context);
+                if !selected || contexts[..at].contains(context) {
+                    return Err(Refused::Context { context: *context });
+                }
+            }
+            if contexts.is_empty() {
+                return Err(Refused::NoContexts);
+            }
+        }
+        Ok(self.send(command, Some(contexts), contexts.len()))
+    }
+
+    fn takes_commands(&self) -> bool {
+        self.over.is_none() && !self.disconnecting
+    }
+
+    fn accept(&self, command: Command) -> Result<(), Refused> {
+        // A soft disconnect has no reply, and so no `Done`: it is its own call.
+        if !self.takes_commands() || command.command == CommandType::DISC {
+            return Err(Refused::Closed);
+        }
+        if self.table.len() >= self.settings.max_in_flight {
+            return Err(Refused::QueueFull { limit: self.settings.max_in_flight });
+        }
+        self.check(&command)
+    }
+
+    fn send(&mut self, command: Command, contexts: Option<&[ContextId]>, expected: usize) -> Cookie {
+        let (cookie, slot) = self.table.insert(command);
+        if command.command == CommandType::BLOCK_STATUS {
+            let request = self.table.request(slot);
+            request.asked = contexts.map(SmallVec::from_slice);
+            request.contexts = expected;
+        }
+        match contexts {
+            None => self.frame(command, cookie, command.length),
+            Some(contexts) => {
+                let payload =
+                    BlockStatusPayload { effect_length: command.length, contexts: SmallVec::from_slice(contexts) };
+                let command = command.with_flags(command.flags | CommandFlags::PAYLOAD_LEN);
+                self.frame(command, cookie, payload.length() as u64);
+                self.outbound.push_framing(|out| payload.emit(out));
+            }
+        }
+        if command.command == CommandType::WRITE {
+            self.outbound.push_payload(cookie, command.length as usize);
+        }
+        self.outbound.end_request(slot);
+        cookie
+    }
+
+    fn frame(&mut self, command: Command, cookie: Cookie, length: u64) {
+        let Command { command, mut flags, offset, .. } = command;
+        let extended = self.negotiated.reply_style == ReplyStyle::Extended;
+        // "The command `NBD_CMD_WRITE` MUST use the flag `NBD_CMD_FLAG_PAYLOAD_LEN` in this mode", and "In the
+        // compact style, the client MUST NOT use" it (extended-headers extension, *Request message*).
+        let payload =
+            extended && (command == CommandType::WRITE || length != 0 && flags.contains(CommandFlags::PAYLOAD_LEN));
+        flags.set(CommandFlags::PAYLOAD_LEN, payload);
+        let request = ExtendedRequest { flags, command, cookie, offset, length };
+        self.outbound.push_framing(|out| {
+            if extended {
+                request.emit(out);
+            } else {
+                CompactRequest { flags, command, cookie, offset, length: length as u32 }.emit(out);
+            }
+        });
+        self.hook.observe(|| Observation::Request(request));
+    }
+
+    /// Asks for a soft disconnect: queues `DISC`, after which no command is taken. Commands in flight still get
+    /// their answers, but a server may hang up early; better wait until there are none (spec, *Terminating the
+    /// transmission phase*).
+    pub fn disconnect(&mut self) -> Result<(), Refused> {
+        if !self.takes_commands() {
+            return Err(Refused::Closed);
+        }
+        self.frame(
+            Command { command: CommandType::DISC, flags: CommandFlags::empty(), offset: 0, length: 0 },
+            Cookie(0),
+            0,
+        );
+        self.disconnecting = true;
+        Ok(())
+    }
+
+    /// What is to be sent next, in order. Looking changes nothing; a look after `submit` shows more behind it.
+    pub fn outbound(&self) -> Outbound<'_> {
+        self.outbound.segments()
+    }
+
+    /// Commits that `count` bytes of [`outbound`](Self::outbound) have gone out. Any cut is fine.
+    pub fn sent(&mut self, count: usize) {
+        self.outbound.sent(count, |slot| self.table.sent(slot));
+    }
+
+    /// Where the next bytes from the network belong, if they are payload that can be received in place.
+    ///
+    /// While this is `Some`, bytes may be received there and committed with [`landed`](Self::landed), or handed
+    /// to [`input`](Self::input) as any others. May change after `input`, `landed`, `eof` and `give_up`.
+    pub fn landing(&self) -> Option<Landing> {
+        if self.over.is_some() { None } else { self.receiver.landing(&self.table) }
+    }
+
+    /// Commits that `count` bytes have been received at the start of the [`landing`](Self::landing).
+    pub fn landed(&mut self, count: usize) {
+        if self.over.is_none() {
+            self.receiver.landed(count, &mut self.table);
+        }
+    }
+
+    /// Takes bytes from the network, and returns how many were consumed and at most one event.
+    ///
+    /// An empty slice is a legal call: an event may be due without input, after `landed`, `sent`, `eof` or
+    /// `give_up`. With nothing consumed and no event, more bytes are needed, handed in behind those that were
+    /// not consumed. Once the connection is over, the pending commands get their `Done`, then the error comes,
+    /// and again at every later call.
+    pub fn input<'a>(&mut self, input: &'a [u8]) -> Result<Advance<Event<'a>>, Error> {
+        if let Some(event) = self.done() {
+            return Ok(Advance::event(0, event));
+        }
+        if self.over.is_none() {
+            let hook = &mut self.hook;
+            let seen = |command, header| hook.observe(|| Observation::Reply { command, header });
+            match self.receiver.input(input, &mut self.table, &self.negotiated, seen) {
+                Ok(advance) => return Ok(advance),
+                Err(error) => self.end(error),
+            }
+        }
+        match (self.done(), &self.over) {
+            (Some(event), _) => Ok(Advance::event(0, event)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(Advance::NOTHING),
+        }
+    }
+
+    /// The server closed the stream. What was in flight gets its `Done` from [`input`](Self::input).
+    pub fn eof(&mut self) {
+        let clean = self.disconnecting && self.table.len() == 0 && self.outbound.is_empty();
+        let error = if self.receiver.is_inside() {
+            Ended::InMessage { within: "a reply" }
+        } else if clean {
+            Ended::ByUs
+        } else {
+            Ended::AtBoundary { awaiting: if self.table.len() > 0 { "a reply" } else { "a request" } }
+        };
+        self.end(error.into());
+    }
+
+    /// The driver gives the connection up, and says why. What was in flight gets its `Done` from
+    /// [`input`](Self::input).
+    pub fn give_up(&mut self, reason: &str) {
+        self.end(Ended::GivenUp { reason: reason.to_owned() }.into());
+    }
+
+    fn done(&mut self) -> Option<Event<'static>> {
+        let done = self.table.pop_done();
+        let (cookie, result) = match (&self.over, done) {
+            (_, Some(done)) => done,
+            (Some(error), None) => {
+                let (cookie, failure) = self.table.pop_any(|| CommandError::Connection(error.clone()))?;
+                (cookie, Err(failure))
+            }
+            (None, None) => return None,
+        };
+        if let Err(CommandError::Server(error)) = &result {
+            self.shutdown |= error.error == ErrorValue::ESHUTDOWN;
+        }
+        self.hook.observe(|| Observation::Done { cookie, success: result.is_ok() });
+        Some(Event::Done { cookie, result })
+    }
+
+    /// The first error stays.
+    fn end(&mut self, error: Error) {
+        if self.over.is_none() {
+            self.hook.observe(|| Observation::Fatal(&error));
+            self.outbound.clear();
+            self.over = Some(error);
+        }
+    }
+}
