@@ -44,7 +44,7 @@ impl Piece {
     fn is_over(&self) -> bool {
         match self {
             Self::Framing(length) => *length == 0,
-            Self::Payload(_, range) => range.len() == 0,
+            Self::Payload(_, range) => range.start == range.end,
         }
     }
 }
