@@ -5,6 +5,9 @@
 extern crate alloc;
 
 pub mod error;
+#[cfg(feature = "_fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handshake;
 pub mod limits;
 pub mod observe;
