@@ -1,0 +1,12 @@
+//! The client's transmission engine, against replies as servers send them, and as they must not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
+mod harness;
+mod server;
+
+mod fault_chunk;
+mod fault_error;
+mod fault_read;
+mod fault_reply;
+mod fault_status;
