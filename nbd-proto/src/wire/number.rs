@@ -172,6 +172,14 @@ pub struct Cookie(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContextId(pub u32);
 
+impl Cookie {
+    /// The dense half of a cookie that [`transmission::Client`](crate::transmission::Client) gave out: below its
+    /// limit of requests in flight, and unlike that of any other request in flight. An index for side tables.
+    pub const fn slot(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+}
+
 macro_rules! opaque {
     ($name:ident) => {
         impl fmt::Display for $name {
