@@ -141,7 +141,7 @@ wire_number! {
 
 impl ErrorValue {
     /// The value to act on: "The client SHOULD treat an unexpected error value as if it had been `NBD_EINVAL`"
-    /// (spec, *Error values*).
+    /// (spec, *Error values*). Ask only where there is an error: 0 means success and is no error value either.
     #[must_use]
     pub const fn known(self) -> Self {
         if self.name().is_some() { self } else { Self::EINVAL }
