@@ -235,6 +235,6 @@ impl ConnectOptions {
         let mut flow = Connect::new(settings);
         flow.set_observer(trace::observer());
         let (negotiated, rest) = handshake::run(flow, &stream, self.patience, peer)?;
-        Client::start(stream, negotiated, &rest, self)
+        Ok(Client::start(stream, negotiated, &rest, self))
     }
 }

@@ -78,10 +78,9 @@ impl Stream {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let timeout = left.map(|left| Timespec {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(left.subsec_nanos()).into(),
+                tv_nsec: i64::from(left.subsec_nanos()),
             });
-            let mut fds =
-                [PollFd::new(&self.socket, interest), PollFd::new(&self.wake, PollFlags::IN)];
+            let mut fds = [PollFd::new(&self.socket, interest), PollFd::new(&self.wake, PollFlags::IN)];
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,

@@ -79,11 +79,7 @@ impl Daemon {
 
 /// The number that a file consists of, once it is written whole.
 fn number(file: &Path) -> Option<i32> {
-    fs::read_to_string(file)
-        .ok()?
-        .strip_suffix('\n')?
-        .parse()
-        .ok()
+    fs::read_to_string(file).ok()?.strip_suffix('\n')?.parse().ok()
 }
 
 fn greeting(address: &Address) -> io::Result<()> {

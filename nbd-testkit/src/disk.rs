@@ -20,10 +20,7 @@ pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
         state ^= state << 25;
         state ^= state >> 27;
         let word = state.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        bytes.extend(
-            word.to_le_bytes()
-                .map(|byte| if byte == 0 { 0xa5 } else { byte }),
-        );
+        bytes.extend(word.to_le_bytes().map(|byte| if byte == 0 { 0xa5 } else { byte }));
     }
     bytes.truncate(len);
     bytes
@@ -31,12 +28,10 @@ pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
 
 /// Makes a file of `len` bytes with these bytes at these offsets and holes elsewhere.
 pub fn sparse_file<B: AsRef<[u8]>>(path: &Path, len: u64, data: &[(u64, B)]) {
-    let file =
-        File::create(path).unwrap_or_else(|error| panic!("create {}: {error}", path.display()));
+    let file = File::create(path).unwrap_or_else(|error| panic!("create {}: {error}", path.display()));
     file.set_len(len).expect("set the size of a file");
     for (offset, bytes) in data {
-        file.write_all_at(bytes.as_ref(), *offset)
-            .expect("write a file");
+        file.write_all_at(bytes.as_ref(), *offset).expect("write a file");
     }
 }
 
@@ -53,10 +48,7 @@ enum Source {
 impl Disk {
     /// A disk without data: one hole.
     pub fn empty(len: u64) -> Self {
-        Self(Source::Known {
-            len,
-            data: Vec::new(),
-        })
+        Self(Source::Known { len, data: Vec::new() })
     }
 
     /// A disk full of [`pattern`].
@@ -75,10 +67,7 @@ impl Disk {
         let bytes = bytes.into();
         match &mut self.0 {
             Source::Known { len, data } => {
-                assert!(
-                    offset + bytes.len() as u64 <= *len,
-                    "data past the end of the disk"
-                );
+                assert!(offset + bytes.len() as u64 <= *len, "data past the end of the disk");
                 data.push((offset, bytes));
             }
             Source::File(path) => panic!("{} is served as it is", path.display()),
@@ -118,34 +107,14 @@ impl Disk {
         let path = dir.join("disk.qcow2");
         let path_text = path.to_str().expect("a path in UTF-8");
         let raw_text = raw.to_str().expect("a path in UTF-8");
-        run(
-            Tool::QemuImg,
-            &["convert", "-f", "raw", "-O", "qcow2", raw_text, path_text],
-        );
-        for Bitmap {
-            name,
-            granularity,
-            dirty,
-        } in bitmaps
-        {
+        run(Tool::QemuImg, &["convert", "-f", "raw", "-O", "qcow2", raw_text, path_text]);
+        for Bitmap { name, granularity, dirty } in bitmaps {
             let granularity = granularity.to_string();
-            let add = [
-                "bitmap",
-                "--add",
-                "-g",
-                &granularity,
-                "-f",
-                "qcow2",
-                path_text,
-                name,
-            ];
+            let add = ["bitmap", "--add", "-g", &granularity, "-f", "qcow2", path_text, name];
             run(Tool::QemuImg, &add);
             self.rewrite(dir, path_text, dirty);
             // Later writes, be it for the next bitmap or by clients, must not count for this one.
-            run(
-                Tool::QemuImg,
-                &["bitmap", "--disable", "-f", "qcow2", path_text, name],
-            );
+            run(Tool::QemuImg, &["bitmap", "--disable", "-f", "qcow2", path_text, name]);
         }
         path
     }
@@ -163,11 +132,7 @@ impl Disk {
                 ..usize::try_from(*end).expect("an offset within the disk");
             std::fs::write(&part, &contents[bytes]).expect("write a file");
             args.push("-c".to_owned());
-            args.push(format!(
-                "write -q -s {} {start} {}",
-                part.display(),
-                end - start
-            ));
+            args.push(format!("write -q -s {} {start} {}", part.display(), end - start));
         }
         args.push(qcow2.to_owned());
         run(Tool::QemuIo, &args);
@@ -183,11 +148,7 @@ pub(crate) struct Bitmap {
 }
 
 fn run(tool: Tool, args: &[impl AsRef<std::ffi::OsStr>]) {
-    let output = tool
-        .command_unchecked()
-        .args(args)
-        .output()
-        .expect("run a program");
+    let output = tool.command_unchecked().args(args).output().expect("run a program");
     assert!(
         output.status.success(),
         "{tool} failed: {}\n{}{}",

@@ -74,12 +74,7 @@ impl Guard {
             .stderr(Stdio::null())
             .spawn()
             .expect("start the guard shell");
-        Self {
-            shell,
-            alive: true,
-            daemon: false,
-            dir,
-        }
+        Self { shell, alive: true, daemon: false, dir }
     }
 
     /// The directory that goes with the server.
@@ -99,11 +94,7 @@ impl Guard {
     /// Starts the daemon. A file `status` will hold the status that its foreground part ends with.
     pub(crate) fn start_daemon(&mut self) {
         self.daemon = true;
-        let pipe = self
-            .shell
-            .stdin
-            .as_mut()
-            .expect("the pipe is open as long as the guard lives");
+        let pipe = self.shell.stdin.as_mut().expect("the pipe is open as long as the guard lives");
         pipe.write_all(b"start\n").expect("the guard lives");
     }
 

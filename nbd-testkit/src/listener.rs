@@ -49,22 +49,13 @@ impl Listener {
         match transport {
             Transport::Unix => {
                 let path = dir.join("socket");
-                let fd = UnixListener::bind(&path)
-                    .expect("listen on a Unix socket")
-                    .into();
-                Self {
-                    fd,
-                    address: Address::Unix(path),
-                }
+                let fd = UnixListener::bind(&path).expect("listen on a Unix socket").into();
+                Self { fd, address: Address::Unix(path) }
             }
             Transport::Tcp => {
-                let listener =
-                    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen on 127.0.0.1");
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen on 127.0.0.1");
                 let address = listener.local_addr().expect("the listener's port");
-                Self {
-                    fd: listener.into(),
-                    address: Address::Tcp(address),
-                }
+                Self { fd: listener.into(), address: Address::Tcp(address) }
             }
         }
     }
@@ -86,10 +77,7 @@ impl AsFd for Listener {
 
 /// Waits until one of these can be read or has ended: the index of the first, or `None` in time.
 pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Option<usize> {
-    let mut polled: Vec<_> = fds
-        .iter()
-        .map(|fd| PollFd::new(fd, PollFlags::IN))
-        .collect();
+    let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
     let timeout = timeout.map(|time| Timespec::try_from(time).expect("a short time"));
     rustix::io::retry_on_intr(|| poll(&mut polled, timeout.as_ref())).expect("poll");
     polled.iter().position(|fd| !fd.revents().is_empty())
@@ -117,10 +105,7 @@ mod tests {
     fn uris_are_escaped() {
         let unix = Address::Unix("/tmp/a b/s".into());
         assert_eq!(unix.uri(""), "nbd+unix:///?socket=/tmp/a%20b/s");
-        assert_eq!(
-            unix.uri("ä/?"),
-            "nbd+unix:///%C3%A4/%3F?socket=/tmp/a%20b/s"
-        );
+        assert_eq!(unix.uri("ä/?"), "nbd+unix:///%C3%A4/%3F?socket=/tmp/a%20b/s");
         let tcp = Address::Tcp(([127, 0, 0, 1], 5).into());
         assert_eq!(tcp.uri("x"), "nbd://127.0.0.1:5/x");
     }

@@ -32,10 +32,7 @@ struct Export {
 impl NbdServer {
     /// One without exports, that allows clients to list them.
     pub fn new() -> Self {
-        Self {
-            generic: "allowlist = true\n".to_owned(),
-            ..Self::default()
-        }
+        Self { generic: "allowlist = true\n".to_owned(), ..Self::default() }
     }
 
     /// Adds an export that can be flushed, FUA-written and trimmed. The first one is in the URI.
@@ -43,11 +40,7 @@ impl NbdServer {
     #[must_use]
     pub fn export(mut self, name: &str, disk: Disk) -> Self {
         let settings = "flush = true\nfua = true\ntrim = true\n".to_owned();
-        self.exports.push(Export {
-            name: name.to_owned(),
-            disk,
-            settings,
-        });
+        self.exports.push(Export { name: name.to_owned(), disk, settings });
         self
     }
 
@@ -80,9 +73,7 @@ impl NbdServer {
         if !require(&[Tool::NbdServer]) {
             return None;
         }
-        let program = Tool::NbdServer
-            .path()
-            .expect("the program was there a moment ago");
+        let program = Tool::NbdServer.path().expect("the program was there a moment ago");
         let guard = Guard::with_daemon(&program);
         let (address, listen) = match self.transport {
             Transport::Unix => {
@@ -98,37 +89,14 @@ impl NbdServer {
         };
         let mut config = format!("[generic]\n{listen}\n{}", self.generic);
         let mut first = None;
-        for (
-            index,
-            Export {
-                name,
-                disk,
-                settings,
-            },
-        ) in self.exports.iter().enumerate()
-        {
+        for (index, Export { name, disk, settings }) in self.exports.iter().enumerate() {
             let path = disk.raw(&guard.dir().join(format!("disk{index}.raw")));
-            write!(
-                config,
-                "[{name}]\nexportname = {}\n{settings}",
-                path.display()
-            )
-            .expect("a String takes everything");
+            write!(config, "[{name}]\nexportname = {}\n{settings}", path.display()).expect("a String takes everything");
             first = first.or(Some(path));
         }
         fs::write(guard.dir().join("config"), config).expect("write the configuration");
-        let export = self
-            .exports
-            .first()
-            .map(|export| export.name.clone())
-            .unwrap_or_default();
-        Some(Server::daemon(
-            Tool::NbdServer,
-            address,
-            export,
-            guard,
-            first,
-        ))
+        let export = self.exports.first().map(|export| export.name.clone()).unwrap_or_default();
+        Some(Server::daemon(Tool::NbdServer, address, export, guard, first))
     }
 }
 

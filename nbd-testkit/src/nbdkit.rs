@@ -25,12 +25,7 @@ pub enum Handshake {
 
 impl Handshake {
     /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Oldstyle,
-        Self::Newstyle,
-        Self::FixedWithZeroes,
-        Self::Fixed,
-    ];
+    pub const ALL: [Self; 4] = [Self::Oldstyle, Self::Newstyle, Self::FixedWithZeroes, Self::Fixed];
 }
 
 /// Describes an `nbdkit` to start.
@@ -46,13 +41,7 @@ pub struct Nbdkit {
 impl Nbdkit {
     /// One that runs this plugin.
     pub fn new(plugin: impl Into<OsString>) -> Self {
-        Self {
-            common: Common::default(),
-            options: Vec::new(),
-            plugin: plugin.into(),
-            args: Vec::new(),
-            disk: None,
-        }
+        Self { common: Common::default(), options: Vec::new(), plugin: plugin.into(), args: Vec::new(), disk: None }
     }
 
     /// A disk of zeroes in the server's memory, with a size such as `64M`.
@@ -62,10 +51,7 @@ impl Nbdkit {
 
     /// A file with these contents.
     pub fn disk(disk: Disk) -> Self {
-        Self {
-            disk: Some(disk),
-            ..Self::new("file")
-        }
+        Self { disk: Some(disk), ..Self::new("file") }
     }
 
     /// This file, where it is.
@@ -142,10 +128,7 @@ impl Nbdkit {
             return None;
         }
         let guard = Guard::new();
-        let data = self
-            .disk
-            .as_ref()
-            .map(|disk| disk.raw(&guard.dir().join("disk.raw")));
+        let data = self.disk.as_ref().map(|disk| disk.raw(&guard.dir().join("disk.raw")));
         let mut args: Vec<OsString> = vec!["--foreground".into(), "--pidfile".into()];
         args.push(guard.dir().join("pid").into());
         args.extend(self.options);
@@ -156,12 +139,6 @@ impl Nbdkit {
             arg
         }));
         args.extend(self.args);
-        Some(Server::activated(
-            Tool::Nbdkit,
-            self.common,
-            guard,
-            data,
-            args,
-        ))
+        Some(Server::activated(Tool::Nbdkit, self.common, guard, data, args))
     }
 }

@@ -47,11 +47,7 @@ impl QemuNbd {
     /// multiples of it. Makes it a qcow2 image. May be called again for further bitmaps.
     #[must_use]
     pub fn bitmap(mut self, name: &str, granularity: u32, dirty: &[Range<u64>]) -> Self {
-        self.bitmaps.push(Bitmap {
-            name: name.to_owned(),
-            granularity,
-            dirty: dirty.to_vec(),
-        });
+        self.bitmaps.push(Bitmap { name: name.to_owned(), granularity, dirty: dirty.to_vec() });
         self.option("-B").option(name).qcow2()
     }
 
@@ -142,12 +138,6 @@ impl QemuNbd {
         args.extend(["-x".into(), self.common.export.clone().into()]);
         args.extend(self.options);
         args.push(data.clone().into());
-        Some(Server::activated(
-            Tool::QemuNbd,
-            self.common,
-            guard,
-            Some(data),
-            args,
-        ))
+        Some(Server::activated(Tool::QemuNbd, self.common, guard, Some(data), args))
     }
 }

@@ -22,14 +22,7 @@ pub fn newstyle_greeting(flags: u16) -> Vec<u8> {
 /// All that an oldstyle server says before the first request.
 pub fn oldstyle_greeting(size: u64, flags: u32) -> Vec<u8> {
     let cliserv = 0x0000_4202_8186_1253_u64.to_be_bytes();
-    [
-        b"NBDMAGIC".as_slice(),
-        &cliserv,
-        &size.to_be_bytes(),
-        &flags.to_be_bytes(),
-        &[0; 124],
-    ]
-    .concat()
+    [b"NBDMAGIC".as_slice(), &cliserv, &size.to_be_bytes(), &flags.to_be_bytes(), &[0; 124]].concat()
 }
 
 #[derive(Debug, Clone)]
@@ -137,9 +130,7 @@ impl Script {
         let (client, peer) = UnixStream::pair().expect("a socket pair");
         let mut peer = Some(peer);
         let player = Player::new(move || {
-            let peer = peer
-                .take()
-                .ok_or_else(|| io::Error::other("a pair has no next client"))?;
+            let peer = peer.take().ok_or_else(|| io::Error::other("a pair has no next client"))?;
             player::connection(peer.into())
         });
         (client, Playing::start(None, move || player.play(&self.0)))
@@ -159,10 +150,7 @@ pub struct Playing {
 type Outcome = Result<Vec<Vec<u8>>, ScriptError>;
 
 impl Playing {
-    fn start(
-        place: Option<(Address, Guard)>,
-        play: impl FnOnce() -> Outcome + Send + 'static,
-    ) -> Self {
+    fn start(place: Option<(Address, Guard)>, play: impl FnOnce() -> Outcome + Send + 'static) -> Self {
         let (sender, outcome) = mpsc::channel();
         thread::spawn(move || sender.send(play()));
         Self { place, outcome }
@@ -202,9 +190,7 @@ impl Playing {
     /// Waits for the end of the script. Returns what the steps
     /// [`expect_len`](Script::expect_len) read, one item for each.
     pub fn join(self) -> Result<Vec<Vec<u8>>, ScriptError> {
-        self.outcome
-            .recv()
-            .expect("the script's thread does not panic")
+        self.outcome.recv().expect("the script's thread does not panic")
     }
 }
 

@@ -75,37 +75,15 @@ impl Server {
             .stderr(log);
         guard.adopt(&mut command);
         let run = Run::Activated(spawner::spawn(command).expect("start a shell"));
-        let mut server = Self {
-            tool,
-            address,
-            export: common.export,
-            data,
-            run,
-            started: false,
-            guard,
-        };
+        let mut server = Self { tool, address, export: common.export, data, run, started: false, guard };
         server.await_pid_file(&watch);
         server.started = true;
         server
     }
 
     /// Starts a server that goes to the background and listens by itself.
-    pub(crate) fn daemon(
-        tool: Tool,
-        address: Address,
-        export: String,
-        guard: Guard,
-        data: Option<PathBuf>,
-    ) -> Self {
-        let mut server = Self {
-            tool,
-            address,
-            export,
-            data,
-            run: Run::Over,
-            started: false,
-            guard,
-        };
+    pub(crate) fn daemon(tool: Tool, address: Address, export: String, guard: Guard, data: Option<PathBuf>) -> Self {
+        let mut server = Self { tool, address, export, data, run: Run::Over, started: false, guard };
         match Daemon::start(&mut server.guard, &server.address) {
             Ok(daemon) => server.run = Run::Daemon(daemon),
             Err(what) => panic!("{tool} did not start: {what}{}", server.said()),
@@ -121,12 +99,7 @@ impl Server {
             if let Some(status) = self.exit_status() {
                 panic!("{} did not start: {status}{}", self.tool, self.said());
             }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{} hangs at start{}",
-                self.tool,
-                self.said()
-            );
+            assert!(start.elapsed() < PATIENCE, "{} hangs at start{}", self.tool, self.said());
             watch.wait();
         }
     }
@@ -242,9 +215,5 @@ impl Drop for Server {
 }
 
 fn log_file(dir: &Path) -> File {
-    File::options()
-        .create(true)
-        .append(true)
-        .open(dir.join("stderr"))
-        .expect("create the file for standard error")
+    File::options().create(true).append(true).open(dir.join("stderr")).expect("create the file for standard error")
 }

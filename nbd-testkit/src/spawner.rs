@@ -23,8 +23,6 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
         sender
     });
     let (sender, answer) = mpsc::channel();
-    spawner
-        .send((command, sender))
-        .expect("the spawner never ends");
+    spawner.send((command, sender)).expect("the spawner never ends");
     answer.recv().expect("the spawner answers")
 }

@@ -56,10 +56,7 @@ impl Tool {
         let path = env::var_os("PATH").unwrap_or_default();
         // Some systems keep servers where ordinary users do not look.
         let more = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
-        env::split_paths(&path)
-            .chain(more)
-            .map(|dir| dir.join(self.program()))
-            .find(|file| is_executable(file))
+        env::split_paths(&path).chain(more).map(|dir| dir.join(self.program())).find(|file| is_executable(file))
     }
 
     /// A command that runs it, or `None` (see [`require`]).
@@ -77,11 +74,7 @@ impl Tool {
     pub fn version(self) -> Option<(u32, u32)> {
         self.path()?;
         // One server knows only the short option and would take the long one for an export.
-        let option = if self == Self::NbdServer {
-            "-V"
-        } else {
-            "--version"
-        };
+        let option = if self == Self::NbdServer { "-V" } else { "--version" };
         let output = self.command_unchecked().arg(option).output().ok()?;
         first_version(&String::from_utf8_lossy(&output.stdout))
             .or_else(|| first_version(&String::from_utf8_lossy(&output.stderr)))
@@ -133,8 +126,7 @@ fn missing(tool: Tool, what: &dyn fmt::Display) {
 }
 
 fn is_executable(file: &Path) -> bool {
-    file.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// The first word of the shape `1.2…`.
@@ -152,14 +144,8 @@ mod tests {
     #[test]
     fn versions_are_found_in_what_programs_print() {
         assert_eq!(first_version("nbdkit 1.32.5\n"), Some((1, 32)));
-        assert_eq!(
-            first_version("This is nbd-server version 3.24\n"),
-            Some((3, 24))
-        );
-        assert_eq!(
-            first_version("qemu-nbd 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright"),
-            Some((10, 0))
-        );
+        assert_eq!(first_version("This is nbd-server version 3.24\n"), Some((3, 24)));
+        assert_eq!(first_version("qemu-nbd 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright"), Some((10, 0)));
         assert_eq!(first_version("no numbers here"), None);
     }
 }

@@ -13,10 +13,7 @@ pub(crate) struct Watch(OwnedFd);
 impl Watch {
     pub(crate) fn new(dir: &Path) -> Self {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).expect("inotify");
-        let events = WatchFlags::CREATE
-            | WatchFlags::MODIFY
-            | WatchFlags::CLOSE_WRITE
-            | WatchFlags::MOVED_TO;
+        let events = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
         inotify::add_watch(&fd, dir, events).expect("watch the server's directory");
         Self(fd)
     }

@@ -16,14 +16,10 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 fn servers() -> Vec<Server> {
     let disk = Disk::patterned(1 << 16, 1);
-    [
-        Nbdkit::memory("1M").start(),
-        QemuNbd::new(disk.clone()).start(),
-        NbdServer::new().export("one", disk).start(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [Nbdkit::memory("1M").start(), QemuNbd::new(disk.clone()).start(), NbdServer::new().export("one", disk).start()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A client in mid-handshake, so that the server has something to hang on to.
@@ -133,11 +129,7 @@ fn a_killed_test_leaves_nothing() {
     processes.iter().for_each(wait_for_end);
     clients.into_iter().for_each(assert_disconnected);
     for (dir, removal) in dirs {
-        assert!(
-            wait_readable(&removal) && !dir.exists(),
-            "{} is left",
-            dir.display()
-        );
+        assert!(wait_readable(&removal) && !dir.exists(), "{} is left", dir.display());
     }
 }
 

@@ -10,9 +10,7 @@ use nbd_testkit::{Disk, NbdServer, Nbdkit, QemuNbd, Server, Tool, require};
 const MIB: u64 = 1 << 20;
 
 fn disk() -> Disk {
-    Disk::empty(MIB)
-        .data(65536, nbd_testkit::pattern(65536, 1))
-        .data(MIB - 4, *b"tail")
+    Disk::empty(MIB).data(65536, nbd_testkit::pattern(65536, 1)).data(MIB - 4, *b"tail")
 }
 
 fn output(command: &mut Command) -> String {
@@ -23,13 +21,7 @@ fn output(command: &mut Command) -> String {
 
 fn copy(server: &Server) -> Vec<u8> {
     let target = server.dir().join("copy");
-    output(
-        Tool::Nbdcopy
-            .command()
-            .unwrap()
-            .arg(server.uri())
-            .arg(&target),
-    );
+    output(Tool::Nbdcopy.command().unwrap().arg(server.uri()).arg(&target));
     std::fs::read(target).unwrap()
 }
 
@@ -52,18 +44,12 @@ fn every_server_serves_the_disk() {
 
 #[test]
 fn nbd_server_lists_its_exports() {
-    let server = NbdServer::new()
-        .export("one", disk())
-        .export("two", Disk::empty(MIB))
-        .readonly();
+    let server = NbdServer::new().export("one", disk()).export("two", Disk::empty(MIB)).readonly();
     let (Some(mut nbdinfo), Some(server)) = (Tool::Nbdinfo.command(), server.start()) else {
         return;
     };
     let list = output(nbdinfo.arg("--list").arg(server.uri_of("")));
-    assert!(
-        list.contains("export=\"one\"") && list.contains("export=\"two\""),
-        "{list}"
-    );
+    assert!(list.contains("export=\"one\"") && list.contains("export=\"two\""), "{list}");
     let mut nbdinfo = Tool::Nbdinfo.command().unwrap();
     let two = output(nbdinfo.arg(server.uri_of("two")));
     assert!(two.contains("is_read_only: true"), "{two}");

@@ -6,9 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-use nbd_testkit::{
-    Disk, Handshake, NbdServer, Nbdkit, PATIENCE, QemuNbd, newstyle_greeting, oldstyle_greeting,
-};
+use nbd_testkit::{Disk, Handshake, NbdServer, Nbdkit, PATIENCE, QemuNbd, newstyle_greeting, oldstyle_greeting};
 
 const SIZE: u64 = 1 << 20;
 
@@ -43,18 +41,11 @@ fn nbdkit_oldstyle() {
 
 #[test]
 fn nbdkit_newstyle() {
-    for (mode, flags) in [
-        (Handshake::Newstyle, 0),
-        (Handshake::FixedWithZeroes, 1),
-        (Handshake::Fixed, 3),
-    ] {
+    for (mode, flags) in [(Handshake::Newstyle, 0), (Handshake::FixedWithZeroes, 1), (Handshake::Fixed, 3)] {
         let Some(server) = Nbdkit::memory("1M").mode(mode).start() else {
             return;
         };
-        assert_eq!(
-            read_exactly(connect(server.socket()), 18),
-            newstyle_greeting(flags)
-        );
+        assert_eq!(read_exactly(connect(server.socket()), 18), newstyle_greeting(flags));
     }
 }
 
@@ -77,35 +68,16 @@ fn nbdkit_without_structured_replies() {
     let Some(server) = Nbdkit::memory("1M").no_structured_replies().start() else {
         return;
     };
-    assert_eq!(
-        ask_for_structured_replies(&server),
-        0x8000_0001,
-        "ERR_UNSUP"
-    );
+    assert_eq!(ask_for_structured_replies(&server), 0x8000_0001, "ERR_UNSUP");
 }
 
 #[test]
 fn nbdkit_with_a_file_and_options() {
-    let nbdkit = Nbdkit::disk(disk())
-        .filter("delay")
-        .arg("delay-read=1ms")
-        .readonly()
-        .threads(2)
-        .export("a b");
+    let nbdkit = Nbdkit::disk(disk()).filter("delay").arg("delay-read=1ms").readonly().threads(2).export("a b");
     let Some(server) = nbdkit.start() else { return };
-    assert_eq!(
-        read_exactly(connect(server.socket()), 18),
-        newstyle_greeting(3)
-    );
-    assert_eq!(
-        std::fs::read(server.data_path()).unwrap(),
-        disk().contents()
-    );
-    assert!(
-        server.uri().starts_with("nbd+unix:///a%20b?socket=/"),
-        "{}",
-        server.uri()
-    );
+    assert_eq!(read_exactly(connect(server.socket()), 18), newstyle_greeting(3));
+    assert_eq!(std::fs::read(server.data_path()).unwrap(), disk().contents());
+    assert!(server.uri().starts_with("nbd+unix:///a%20b?socket=/"), "{}", server.uri());
 }
 
 #[test]
@@ -113,23 +85,13 @@ fn qemu_nbd() {
     let plain = QemuNbd::new(disk());
     let states = [
         plain.clone(),
-        plain
-            .clone()
-            .export("x")
-            .description("text")
-            .shared(2)
-            .readonly(),
+        plain.clone().export("x").description("text").shared(2).readonly(),
         plain.clone().qcow2().allocation_depth(),
-        plain
-            .bitmap("b", 65536, std::slice::from_ref(&(0..65536)))
-            .allocation_depth(),
+        plain.bitmap("b", 65536, std::slice::from_ref(&(0..65536))).allocation_depth(),
     ];
     for state in states {
         let Some(server) = state.start() else { return };
-        assert_eq!(
-            read_exactly(connect(server.socket()), 18),
-            newstyle_greeting(3)
-        );
+        assert_eq!(read_exactly(connect(server.socket()), 18), newstyle_greeting(3));
     }
 }
 
@@ -141,16 +103,10 @@ fn nbd_server() {
     // Several clients, at once and one after the other.
     let first = connect(server.socket());
     for _ in 0..3 {
-        assert_eq!(
-            read_exactly(connect(server.socket()), 18),
-            newstyle_greeting(3)
-        );
+        assert_eq!(read_exactly(connect(server.socket()), 18), newstyle_greeting(3));
     }
     assert_eq!(read_exactly(first, 18), newstyle_greeting(3));
-    assert_eq!(
-        std::fs::read(server.data_path()).unwrap(),
-        disk().contents()
-    );
+    assert_eq!(std::fs::read(server.data_path()).unwrap(), disk().contents());
 }
 
 #[test]
@@ -177,10 +133,7 @@ fn a_failure_to_start_says_why() {
     }; // not installed
     let message = panic.downcast::<String>().unwrap();
     let expected = "nbdkit did not start: exit status: 1; it wrote to standard error:\n";
-    assert!(
-        message.starts_with(expected) && message.contains("no-such-plugin"),
-        "{message}"
-    );
+    assert!(message.starts_with(expected) && message.contains("no-such-plugin"), "{message}");
 }
 
 #[test]
@@ -190,8 +143,5 @@ fn a_daemon_that_fails_to_start_says_why() {
         return;
     };
     let message = panic.downcast::<String>().unwrap();
-    assert!(
-        message.starts_with("nbd-server did not start: exit status: 1"),
-        "{message}"
-    );
+    assert!(message.starts_with("nbd-server did not start: exit status: 1"), "{message}");
 }

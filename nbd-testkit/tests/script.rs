@@ -16,13 +16,7 @@ fn read_to_end(mut stream: impl Read) -> Vec<u8> {
 
 #[test]
 fn plays_to_a_unix_socket_and_captures() {
-    let peer = Script::new()
-        .send(*b"hello")
-        .expect(*b"abc")
-        .expect_len(2)
-        .expect_len(1)
-        .close()
-        .listen();
+    let peer = Script::new().send(*b"hello").expect(*b"abc").expect_len(2).expect_len(1).close().listen();
     let mut client = UnixStream::connect(peer.socket()).unwrap();
     assert!(peer.uri().starts_with("nbd+unix:///?socket=/"));
     client.write_all(b"abcdef").unwrap();
@@ -32,16 +26,9 @@ fn plays_to_a_unix_socket_and_captures() {
 
 #[test]
 fn plays_to_a_tcp_port() {
-    let peer = Script::new()
-        .send(newstyle_greeting(3))
-        .wait_eof()
-        .listen_tcp();
+    let peer = Script::new().send(newstyle_greeting(3)).wait_eof().listen_tcp();
     let uri = peer.uri();
-    let address = uri
-        .strip_prefix("nbd://")
-        .unwrap()
-        .strip_suffix('/')
-        .unwrap();
+    let address = uri.strip_prefix("nbd://").unwrap().strip_suffix('/').unwrap();
     let mut client = TcpStream::connect(address).unwrap();
     let mut greeting = [0; 18];
     client.read_exact(&mut greeting).unwrap();
@@ -53,14 +40,8 @@ fn plays_to_a_tcp_port() {
 #[test]
 fn plays_to_one_client_after_the_other() {
     let peer = Script::new().send(*b"1").next_client().send(*b"2").listen();
-    assert_eq!(
-        read_to_end(UnixStream::connect(peer.socket()).unwrap()),
-        b"1"
-    );
-    assert_eq!(
-        read_to_end(UnixStream::connect(peer.socket()).unwrap()),
-        b"2"
-    );
+    assert_eq!(read_to_end(UnixStream::connect(peer.socket()).unwrap()), b"1");
+    assert_eq!(read_to_end(UnixStream::connect(peer.socket()).unwrap()), b"2");
     peer.join().unwrap();
 }
 
@@ -91,12 +72,7 @@ fn an_early_end_is_told() {
     client.write_all(b"ab").unwrap();
     drop(client);
     let error = peer.join().unwrap_err();
-    assert!(
-        error
-            .what
-            .contains("got 2 bytes: 61 62, then the client closed"),
-        "{error}"
-    );
+    assert!(error.what.contains("got 2 bytes: 61 62, then the client closed"), "{error}");
 }
 
 #[test]

@@ -28,12 +28,7 @@ fn is_inner() -> bool {
 fn every_skip_is_one_line() {
     if is_inner() {
         assert!(Nbdkit::memory("1M").start().is_none());
-        assert!(
-            QemuNbd::new(nbd_testkit::Disk::empty(512))
-                .bitmap("b", 512, &[])
-                .start()
-                .is_none()
-        );
+        assert!(QemuNbd::new(nbd_testkit::Disk::empty(512)).bitmap("b", 512, &[]).start().is_none());
         assert!(NbdServer::new().start().is_none());
         assert!(!require(&[Tool::Nbdinfo, Tool::Nbdcopy]));
         assert!(!Tool::QemuNbd.at_least(8, 2));
@@ -60,8 +55,7 @@ fn required_peers_must_be_there() {
     let output = run("required_peers_must_be_there", true);
     assert!(!output.status.success());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let expected =
-        "NBD_TEST_REQUIRE_PEERS=1, and this test needs nbdkit (Debian: apt-get install nbdkit)";
+    let expected = "NBD_TEST_REQUIRE_PEERS=1, and this test needs nbdkit (Debian: apt-get install nbdkit)";
     assert!(stderr.contains(expected), "{stderr}");
 }
 
@@ -75,11 +69,7 @@ fn no_version_is_new_enough_for_the_far_future() {
         return;
     }
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "no_version_is_new_enough_for_the_far_future",
-            "--exact",
-            "--nocapture",
-        ])
+        .args(["no_version_is_new_enough_for_the_far_future", "--exact", "--nocapture"])
         .env("NBD_TESTKIT_INNER", "1")
         .env_remove("NBD_TEST_REQUIRE_PEERS")
         .output()

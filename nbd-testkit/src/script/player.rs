@@ -17,10 +17,7 @@ pub(super) struct Player<F> {
 impl<F: FnMut() -> io::Result<UnixStream>> Player<F> {
     /// `next` brings the next client.
     pub(super) fn new(next: F) -> Self {
-        Self {
-            next,
-            captured: Vec::new(),
-        }
+        Self { next, captured: Vec::new() }
     }
 
     pub(super) fn play(mut self, steps: &[Step]) -> Outcome {
@@ -38,9 +35,7 @@ impl<F: FnMut() -> io::Result<UnixStream>> Player<F> {
                 (Step::NextClient, _) => {
                     // Closed first: the next one may wait for that.
                     client = None;
-                    (self.next)()
-                        .map(|next| client = Some(next))
-                        .map_err(|e| e.to_string())
+                    (self.next)().map(|next| client = Some(next)).map_err(|e| e.to_string())
                 }
                 (_, None) => Err("the connection is closed already".to_owned()),
                 (_, Some(client)) => self.perform(step, client),
@@ -54,9 +49,9 @@ impl<F: FnMut() -> io::Result<UnixStream>> Player<F> {
 
     fn perform(&mut self, step: &Step, client: &mut UnixStream) -> Result<(), String> {
         match step {
-            Step::Send(bytes) => client
-                .write_all(bytes)
-                .map_err(|error| format!("cannot send {}: {error}", hex(bytes))),
+            Step::Send(bytes) => {
+                client.write_all(bytes).map_err(|error| format!("cannot send {}: {error}", hex(bytes)))
+            }
             Step::Expect(expected) => {
                 let (got, end) = read_up_to(client, expected.len());
                 if got == *expected {
