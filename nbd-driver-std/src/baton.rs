@@ -26,7 +26,7 @@ use nbd_proto::wire::number::Cookie;
 use crate::error::seconds;
 use crate::queue::Completion;
 use crate::stream::Stream;
-use crate::table::{QueueState, Request, Requests, Slab, Waiter, WaiterId, Want};
+use crate::table::{Outcome, QueueState, Request, Requests, Slab, Waiter, WaiterId, Want};
 
 /// Room for headers and small payloads. What does not fit lands in its buffer directly.
 const SCRATCH: usize = 128 * 1024;
@@ -144,15 +144,11 @@ impl Shared {
     pub(crate) fn wait<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
-        want: Want,
+        me: WaiterId,
         mine: &mut Mine<'_>,
         deadline: Option<Instant>,
         finished: impl Fn(&State) -> bool,
     ) -> MutexGuard<'s, State> {
-        let me = state.waiters.insert(Waiter::this_thread(want));
-        if let Some(call) = mine.cookie.and_then(|cookie| state.requests.call_mut(cookie)) {
-            call.waiter = me;
-        }
         loop {
             fill_holes(&mut state, mine);
             let over = state.engine.over().is_some();
@@ -183,15 +179,6 @@ impl Shared {
                 }
                 state = self.lock();
             }
-        }
-        state.waiters.remove(me);
-        if want == Want::Room {
-            // There may be room for more than one.
-            state.wake_first(|want| want == Want::Room);
-        }
-        if state.holder == Some(me) {
-            state.holder = None;
-            state.pass_on();
         }
         state
     }
@@ -319,17 +306,22 @@ impl Shared {
     /// Waits until nothing is in flight, sends `DISC`, and waits until the server has hung up, or for `patience`.
     pub(crate) fn shut_down(&self, patience: Duration) -> Result<(), crate::Error> {
         let quiet = |state: &State| state.engine.in_flight() == 0;
-        let mut state = self.wait(self.lock(), Want::Quiet, &mut Mine::nothing(), None, quiet);
-        if let Some(error) = state.engine.over() {
-            return Err(error.clone().into());
+        let mut state = self.lock();
+        let me = state.register(Want::Quiet);
+        state = self.wait(state, me, &mut Mine::nothing(), None, quiet);
+        let result = match state.engine.over() {
+            Some(error) => Err(error.clone().into()),
+            None => state.engine.disconnect().map_err(crate::Error::from),
+        };
+        if result.is_ok() {
+            self.kick(&mut state, &Mine::nothing());
+            // Some servers do not hang up. They have had their chance, and all that was asked is done.
+            let deadline = Instant::now() + patience;
+            let late = |_: &State| Instant::now() >= deadline;
+            state = self.wait(state, me, &mut Mine::nothing(), Some(deadline), late);
         }
-        state.engine.disconnect()?;
-        self.kick(&mut state, &Mine::nothing());
-        // Some servers do not hang up. They have had their chance, and all that was asked is done.
-        let deadline = Instant::now() + patience;
-        let late = |_: &State| Instant::now() >= deadline;
-        drop(self.wait(state, Want::Quiet, &mut Mine::nothing(), Some(deadline), late));
-        Ok(())
+        state.unregister(me);
+        result
     }
 }
 
@@ -344,6 +336,24 @@ impl Drop for Shared {
 }
 
 impl State {
+    /// Takes a place among those who wait. Whoever has one can be handed the baton, and so has to be in
+    /// [`Shared::wait`], or about to [`unregister`](Self::unregister), whenever it lets go of the lock.
+    pub(crate) fn register(&mut self, want: Want) -> WaiterId {
+        self.waiters.insert(Waiter::this_thread(want))
+    }
+
+    /// Gives the place up, and the baton with it. Returns how the waiter's request ended, if it had one.
+    pub(crate) fn unregister(&mut self, me: WaiterId) -> Option<Outcome> {
+        let waiter = self.waiters.remove(me);
+        if self.holder == Some(me) {
+            self.holder = None;
+            self.pass_on();
+        }
+        // There may be room for more than the one who was woken.
+        self.wake_first(|want| want == Want::Room);
+        waiter.and_then(|waiter| waiter.outcome)
+    }
+
     /// Parses what is there. Returns the thread whose buffer the next bytes belong into, if there are any for it,
     /// or whose noted holes have become many.
     fn parse(&mut self, mine: &mut Mine<'_>) -> Option<WaiterId> {
@@ -393,19 +403,23 @@ impl State {
 
     /// Gives the result of a request to whoever waits for it.
     fn done(&mut self, cookie: Cookie, result: Result<(), CommandError>) {
-        if let Some(Request::Call(call)) = self.requests.get_mut(cookie) {
-            call.result = Some(result);
-            if let Some(waiter) = self.waiters.get(call.waiter) {
-                waiter.wake();
+        match self.requests.remove(cookie) {
+            Some(Request::Call(call)) => {
+                if let Some(waiter) = self.waiters.get_mut(call.waiter) {
+                    waiter.outcome = Some(Outcome { result, contexts: call.contexts, holes: call.holes });
+                    waiter.wake();
+                }
             }
-        } else if let Some(Request::Queued(queued)) = self.requests.remove(cookie) {
-            let id = queued.queue;
-            // A queue that was dropped has no use for it.
-            if let Some(queue) = self.queues.get_mut(id) {
-                queue.in_flight -= 1;
-                queue.completions.push_back(Completion::new(cookie, queued, result));
+            Some(Request::Queued(queued)) => {
+                let id = queued.queue;
+                // A queue that was dropped has no use for it.
+                if let Some(queue) = self.queues.get_mut(id) {
+                    queue.in_flight -= 1;
+                    queue.completions.push_back(Completion::new(cookie, queued, result));
+                }
+                self.wake_first(|want| want == Want::Completion(id));
             }
-            self.wake_first(|want| want == Want::Completion(id));
+            None => {}
         }
         self.wake_first(|want| want == Want::Room);
         if self.engine.in_flight() == 0 {

@@ -327,6 +327,7 @@ impl Client {
         let shared = &*self.shared;
         let deadline = shared.deadline();
         let mut state = shared.lock();
+        let me = state.register(Want::Room);
         let cookie = loop {
             let submitted = match contexts {
                 None => state.engine.submit(command),
@@ -336,26 +337,35 @@ impl Client {
                 Ok(cookie) => break cookie,
                 Err(Refused::QueueFull { .. }) => {
                     let room = |state: &State| state.engine.room() > 0;
-                    state = shared.wait(state, Want::Room, &mut Mine::nothing(), deadline, room);
+                    state = shared.wait(state, me, &mut Mine::nothing(), deadline, room);
                 }
-                Err(refused) => return Err(state.explain(refused)),
+                Err(refused) => {
+                    state.unregister(me);
+                    return Err(state.explain(refused));
+                }
             }
         };
-        // The number of the waiter is filled in by `wait`, before anybody else can see this.
-        let call = Call { waiter: usize::MAX, holes: Vec::new(), contexts: Vec::new(), result: None };
-        state.requests.insert(cookie, Request::Call(call));
+        if let Some(waiter) = state.waiters.get_mut(me) {
+            waiter.want = Want::Reply;
+        }
+        state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), contexts: Vec::new() }));
         let mut mine = Mine { cookie: Some(cookie), buffer };
         shared.kick(&mut state, &mine);
-        let done = |state: &State| state.requests.call(cookie).is_none_or(|call| call.result.is_some());
-        state = shared.wait(state, Want::Reply, &mut mine, deadline, done);
-        match state.requests.remove(cookie) {
-            Some(Request::Call(Call { result: Some(result), contexts, .. })) => {
-                result?;
-                Ok(contexts)
-            }
+        let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());
+        state = shared.wait(state, me, &mut mine, deadline, done);
+        let outcome = state.unregister(me);
+        drop(state);
+        let Some(outcome) = outcome else {
             // Each request that was taken has an end, so this cannot be; it is no reason to bring the caller down.
-            _ => Err(nbd_proto::error::Error::from(Ended::AtBoundary { awaiting: "a reply" }).into()),
+            return Err(nbd_proto::error::Error::from(Ended::AtBoundary { awaiting: "a reply" }).into());
+        };
+        if let Buffer::Read(buffer) = mine.buffer {
+            for range in outcome.holes {
+                buffer[range].fill(0);
+            }
         }
+        outcome.result?;
+        Ok(outcome.contexts)
     }
 }
 

@@ -147,7 +147,9 @@ impl Queue {
         if !finished(&state) {
             self.shared.kick(&mut state, &Mine::nothing());
             let deadline = earliest(&state, id);
-            state = self.shared.wait(state, Want::Completion(id), &mut Mine::nothing(), deadline, finished);
+            let me = state.register(Want::Completion(id));
+            state = self.shared.wait(state, me, &mut Mine::nothing(), deadline, finished);
+            state.unregister(me);
         }
         state.queues.get_mut(id)?.completions.pop_front()
     }

@@ -64,6 +64,17 @@ impl<T> Slab<T> {
 pub(crate) struct Waiter {
     thread: Thread,
     pub(crate) want: Want,
+    /// How its own request ended.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// How the request of a thread ended. It has left the table by then: its cookie may be another one's already.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) result: Result<(), CommandError>,
+    pub(crate) contexts: Vec<ContextExtents>,
+    /// Parts of a read's buffer that its owner has yet to fill with zeroes.
+    pub(crate) holes: Vec<Range<usize>>,
 }
 
 /// What a thread waits for.
@@ -81,7 +92,7 @@ pub(crate) enum Want {
 
 impl Waiter {
     pub(crate) fn this_thread(want: Want) -> Self {
-        Self { thread: thread::current(), want }
+        Self { thread: thread::current(), want, outcome: None }
     }
 
     pub(crate) fn wake(&self) {
@@ -104,7 +115,6 @@ pub(crate) struct Call {
     /// Parts of a read's buffer that its owner has yet to fill with zeroes.
     pub(crate) holes: Vec<Range<usize>>,
     pub(crate) contexts: Vec<ContextExtents>,
-    pub(crate) result: Option<Result<(), CommandError>>,
 }
 
 #[derive(Debug)]
