@@ -1,5 +1,6 @@
 //! The examples, run against a real server.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "starts a program")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::process::Command;
