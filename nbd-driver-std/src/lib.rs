@@ -1,1 +1,50 @@
-//! Blocking NBD client.
+//! A blocking NBD client for Linux, on top of the state machine of `nbd-proto`.
+//!
+//! ```no_run
+//! use nbd_driver_std::Client;
+//!
+//! let client = Client::connect("nbd://localhost/disk")?;
+//! let mut block = [0; 4096];
+//! client.read_at(&mut block, 0)?;
+//! client.write_at(&block, 4096)?;
+//! client.flush()?;
+//! client.shutdown()?;
+//! # Ok::<(), nbd_driver_std::Error>(())
+//! ```
+//!
+//! | want | look at |
+//! |---|---|
+//! | connect with choices: time-outs, metadata contexts, reply styles | [`ConnectOptions`] |
+//! | read and write from many threads over one connection | [`Client`], by reference or clone |
+//! | many requests in flight from one thread | [`Client::queue`] |
+//! | what is allocated, what is dirty | [`Client::block_status`] |
+//! | what a server has | [`ConnectOptions::list`] |
+//!
+//! There is no thread behind your back. Whichever thread waits for a reply moves bytes for all of them, in both
+//! directions at once, and hands over to the owner of a buffer when it is that buffer's turn: payload is received
+//! straight into the caller's memory, and sent from it.
+//!
+//! This crate does not do TLS yet; an address that demands it (`nbds`) is an error.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod baton;
+mod block_status;
+mod client;
+mod error;
+mod handshake;
+mod options;
+mod pieces;
+mod queue;
+mod stream;
+mod table;
+mod trace;
+
+pub use block_status::BlockStatus;
+pub use client::{Client, ContextExtents};
+pub use error::Error;
+pub use options::{ConnectOptions, Oversize, Unaligned};
+pub use queue::{Completion, Queue, Rejected, Ticket};
+
+pub use nbd_proto;

@@ -35,7 +35,8 @@ pub enum InvalidMessage {
         /// What it is.
         got: u64,
     },
-    /// A length inside a payload that does not fit the payload.
+    /// A length inside a payload that does not fit the payload; or the payload ends before the length is whole,
+    /// and then `length` is what that number itself takes.
     #[error("{field} claims {length} bytes in a payload that has room for {room}")]
     InnerLength {
         /// What the length is of.

@@ -141,7 +141,7 @@ wire_number! {
 
 impl ErrorValue {
     /// The value to act on: "The client SHOULD treat an unexpected error value as if it had been `NBD_EINVAL`"
-    /// (spec, *Error values*).
+    /// (spec, *Error values*). Ask only where there is an error: 0 means success and is no error value either.
     #[must_use]
     pub const fn known(self) -> Self {
         if self.name().is_some() { self } else { Self::EINVAL }
@@ -171,6 +171,14 @@ pub struct Cookie(pub u64);
 /// (spec, `NBD_OPT_SET_META_CONTEXT`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContextId(pub u32);
+
+impl Cookie {
+    /// The dense half of a cookie that [`transmission::Client`](crate::transmission::Client) gave out: below its
+    /// limit of requests in flight, and unlike that of any other request in flight. An index for side tables.
+    pub const fn slot(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+}
 
 macro_rules! opaque {
     ($name:ident) => {

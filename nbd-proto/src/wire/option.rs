@@ -77,7 +77,8 @@ pub enum OptionRequest<'a> {
 pub struct InfoRequest<'a> {
     /// Name of the export; empty for the default one.
     pub export: &'a str,
-    /// What the client wants to hear, beside `NBD_INFO_EXPORT`; none twice.
+    /// What the client wants to hear, beside `NBD_INFO_EXPORT`. A client must name none twice; parsing does not
+    /// check it, since a server loses nothing by answering once.
     pub requests: SmallVec<[InfoType; 4]>,
 }
 
@@ -95,11 +96,13 @@ impl<'a> InfoRequest<'a> {
         let export = export_name(&mut payload)?;
         let short = InvalidMessage::InnerLength { field: Field::InfoRequests, length: 2, room: payload.len() as u64 };
         let count = payload.try_get_u16().map_err(|_| short)?;
-        if payload.len() != usize::from(count) * 2 {
-            let length = u64::from(count) * 2;
-            return Err(InvalidMessage::InnerLength { field: Field::InfoRequests, length, room: payload.len() as u64 });
-        }
-        let requests = payload.chunks_exact(2).map(|mut two| InfoType(two.get_u16())).collect();
+        let length = usize::from(count) * 2;
+        let Some((requests, behind)) = payload.split_at_checked(length) else {
+            let (length, room) = (length as u64, payload.len() as u64);
+            return Err(InvalidMessage::InnerLength { field: Field::InfoRequests, length, room });
+        };
+        nothing_behind(behind)?;
+        let requests = requests.chunks_exact(2).map(|mut two| InfoType(two.get_u16())).collect();
         Ok(Self { export, requests })
     }
 
@@ -126,9 +129,7 @@ impl<'a> MetaContextRequest<'a> {
             let length = string_length(Field::Query, &mut payload)?;
             queries.push(strings::name(Field::Query, strings::inner(Field::Query, &mut payload, length)?)?);
         }
-        if !payload.is_empty() {
-            return Err(InvalidMessage::TrailingBytes { message: Message::OptionRequest, extra: payload.len() as u64 });
-        }
+        nothing_behind(payload)?;
         Ok(Self { export, queries })
     }
 
@@ -150,6 +151,13 @@ impl<'a> MetaContextRequest<'a> {
 fn string_length(field: Field, payload: &mut &[u8]) -> Result<u64, InvalidMessage> {
     let room = payload.len() as u64;
     payload.try_get_u32().map(u64::from).map_err(|_| InvalidMessage::InnerLength { field, length: 4, room })
+}
+
+fn nothing_behind(rest: &[u8]) -> Result<(), InvalidMessage> {
+    if rest.is_empty() {
+        return Ok(());
+    }
+    Err(InvalidMessage::TrailingBytes { message: Message::OptionRequest, extra: rest.len() as u64 })
 }
 
 fn export_name<'a>(payload: &mut &'a [u8]) -> Result<&'a str, InvalidMessage> {

@@ -1,0 +1,499 @@
+//! How threads share one connection without a thread of its own.
+//!
+//! All state is behind one lock. Among the threads that wait for something, one holds the baton: it sends,
+//! receives and waits for the socket on behalf of all. The others are parked. Each wakes when its request has
+//! ended, or when it is handed the baton, because
+//!
+//! - the next bytes from the server belong into the buffer that this thread holds,
+//! - the next bytes to the server come from the buffer that this thread holds, or
+//! - the thread that had the baton is done.
+//!
+//! So no thread ever touches another one's buffer, and payload needs no copy on its way.
+//!
+//! The baton changes hands for a buffer's sake only when the socket is ready for it, so two threads can never
+//! pass it to and fro without moving a byte. Its holder waits for both directions at once: a server that reads
+//! nothing until its replies have been taken is no trouble.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nbd_proto::error::{CommandError, Refused};
+use nbd_proto::transmission::{self, Event, Segment};
+use nbd_proto::wire::number::Cookie;
+
+use crate::error::seconds;
+use crate::queue::Completion;
+use crate::stream::Stream;
+use crate::table::{Outcome, QueueState, Request, Requests, Slab, Waiter, WaiterId, Want};
+
+/// Room for headers and small payloads. What does not fit lands in its buffer directly.
+const SCRATCH: usize = 128 * 1024;
+
+/// How many pieces one send takes.
+const PIECES: usize = 64;
+
+/// How many holes are noted for the owner of a buffer before it is made to fill them.
+const HOLES: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    stream: Stream,
+    state: Mutex<State>,
+    pub(crate) request_timeout: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) engine: transmission::Client,
+    pub(crate) requests: Requests,
+    pub(crate) waiters: Slab<Waiter>,
+    pub(crate) queues: Slab<QueueState>,
+    scratch: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Who has the baton.
+    holder: Option<WaiterId>,
+    /// While the holder waits for the socket without the lock: whether it waits for room to send as well.
+    waiting: Option<bool>,
+    /// Sending failed for good; what the server still says is read.
+    mute: bool,
+}
+
+/// The buffer that a thread holds for its request.
+#[derive(Debug)]
+pub(crate) enum Buffer<'a> {
+    None,
+    Read(&'a mut [u8]),
+    Write(&'a [u8]),
+}
+
+/// A thread's own request.
+#[derive(Debug)]
+pub(crate) struct Mine<'a> {
+    pub(crate) cookie: Option<Cookie>,
+    pub(crate) buffer: Buffer<'a>,
+}
+
+impl Mine<'_> {
+    /// Of a thread that only takes part.
+    pub(crate) const fn nothing() -> Self {
+        Self { cookie: None, buffer: Buffer::None }
+    }
+
+    fn is(&self, cookie: Cookie) -> bool {
+        self.cookie == Some(cookie)
+    }
+}
+
+/// How far sending came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// All is sent.
+    Done,
+    /// The socket takes no more.
+    Full,
+    /// The next bytes are in the buffer of this thread.
+    Theirs(WaiterId),
+}
+
+impl Shared {
+    pub(crate) fn new(
+        stream: Stream,
+        engine: transmission::Client,
+        rest: &[u8],
+        request_timeout: Option<Duration>,
+    ) -> Self {
+        let mut scratch = vec![0; SCRATCH.max(rest.len())].into_boxed_slice();
+        scratch[..rest.len()].copy_from_slice(rest);
+        let state = State {
+            engine,
+            requests: Requests::default(),
+            waiters: Slab::new(),
+            queues: Slab::new(),
+            scratch,
+            start: 0,
+            end: rest.len(),
+            holder: None,
+            waiting: None,
+            mute: false,
+        };
+        Self { stream, state: Mutex::new(state), request_timeout }
+    }
+
+    /// A thread that panicked with the lock left the state as it was between two steps, each of which is whole.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.request_timeout.map(|timeout| Instant::now() + timeout)
+    }
+
+    /// Sends what can be sent now. Called after each submission; whoever waits for the socket learns of the rest.
+    pub(crate) fn kick(&self, state: &mut State, mine: &Mine<'_>) {
+        if self.flush(state, mine) != Sending::Done && state.waiting == Some(false) {
+            self.stream.wake();
+        }
+    }
+
+    /// Waits, and takes part in moving bytes, until `finished` says so or the connection is over.
+    ///
+    /// Where `deadline` passes first, the connection is given up: the protocol cannot take a request back.
+    pub(crate) fn wait<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        me: WaiterId,
+        mine: &mut Mine<'_>,
+        deadline: Option<Instant>,
+        finished: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'s, State> {
+        loop {
+            fill_holes(&mut state, mine);
+            let over = state.engine.over().is_some();
+            if over {
+                state.settle();
+            }
+            if over || finished(&state) {
+                break;
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let after = self.request_timeout.unwrap_or_default();
+                state.give_up(&format!("a request was not answered within {}", seconds(after)));
+                if state.waiting.is_some() {
+                    self.stream.wake();
+                }
+                continue;
+            }
+            if state.holder.is_none() {
+                state.holder = Some(me);
+            }
+            if state.holder == Some(me) {
+                state = self.drive(state, mine, deadline, &finished);
+            } else {
+                drop(state);
+                match deadline {
+                    None => thread::park(),
+                    Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
+                }
+                state = self.lock();
+            }
+        }
+        state
+    }
+
+    /// Moves bytes as the holder of the baton until `finished`, until the baton is handed over, until the
+    /// deadline, or until the connection is over.
+    fn drive<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        mine: &mut Mine<'_>,
+        deadline: Option<Instant>,
+        finished: &impl Fn(&State) -> bool,
+    ) -> MutexGuard<'s, State> {
+        loop {
+            if let Some(owner) = state.parse(mine) {
+                state.hand_over(owner);
+                return state;
+            }
+            if finished(&state) || state.engine.over().is_some() {
+                return state;
+            }
+            let sending = self.flush(&mut state, mine);
+            let landing = state.foreign_landing(mine);
+            if landing.is_none() && self.receive(&mut state, mine) {
+                continue;
+            }
+            let write = sending != Sending::Done;
+            state.waiting = Some(write);
+            drop(state);
+            let ready = self.stream.wait(true, write, deadline);
+            state = self.lock();
+            state.waiting = None;
+            match ready {
+                Err(error) => state.give_up(&format!("waiting for the socket: {error}")),
+                Ok(ready) => match (sending, landing) {
+                    (Sending::Theirs(owner), _) if ready.write && state.waiters.get(owner).is_some() => {
+                        state.hand_over(owner);
+                        return state;
+                    }
+                    (_, Some(owner)) if ready.read => {
+                        state.hand_over(owner);
+                        return state;
+                    }
+                    _ if !(ready.read || ready.write || ready.woken) => return state,
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    /// Sends until all is sent, the socket is full, or the next bytes are somebody else's.
+    fn flush(&self, state: &mut State, mine: &Mine<'_>) -> Sending {
+        while !state.mute && state.engine.wants_write() {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let mut count = 0;
+            let mut theirs = None;
+            for segment in state.engine.outbound() {
+                if count == PIECES {
+                    break;
+                }
+                let bytes = match segment {
+                    Segment::Framing(bytes) => bytes,
+                    Segment::Payload { cookie, range } => match (&mine.buffer, state.requests.get(cookie)) {
+                        (Buffer::Write(buffer), _) if mine.is(cookie) => &buffer[range],
+                        (_, Some(Request::Queued(queued))) => &queued.buffer[range],
+                        (_, Some(Request::Call(call))) => {
+                            theirs = Some(call.waiter);
+                            break;
+                        }
+                        (_, None) => break,
+                    },
+                };
+                pieces[count] = IoSlice::new(bytes);
+                count += 1;
+            }
+            if count == 0 {
+                return theirs.map_or(Sending::Done, Sending::Theirs);
+            }
+            match self.stream.try_send(&pieces[..count]) {
+                Ok(Some(sent)) => state.engine.sent(sent),
+                Ok(None) => return Sending::Full,
+                // The server is gone, but what it said before that is still to be read; reading will tell.
+                Err(_) => state.mute = true,
+            }
+        }
+        Sending::Done
+    }
+
+    /// Receives once, in place where the bytes belong into a buffer at hand. Says whether anything came of it.
+    fn receive(&self, state: &mut State, mine: &mut Mine<'_>) -> bool {
+        let State { engine, requests, scratch, start, end, .. } = state;
+        if *start > 0 {
+            scratch.copy_within(*start..*end, 0);
+            *end -= *start;
+            *start = 0;
+        }
+        let landing = engine.landing();
+        let mut pieces = [IoSliceMut::new(&mut []), IoSliceMut::new(&mut [])];
+        let mut first = 0;
+        let mut in_place = 0;
+        if let Some(landing) = landing {
+            let buffer = match (&mut mine.buffer, requests.get_mut(landing.cookie)) {
+                (Buffer::Read(buffer), _) if mine.cookie == Some(landing.cookie) => &mut buffer[landing.range],
+                (_, Some(Request::Queued(queued))) => &mut queued.buffer[landing.range],
+                _ => &mut [],
+            };
+            in_place = buffer.len();
+            pieces[0] = IoSliceMut::new(buffer);
+        } else {
+            first = 1;
+        }
+        pieces[1] = IoSliceMut::new(&mut scratch[*end..]);
+        match self.stream.try_recv(&mut pieces[first..]) {
+            Ok(None) => return false,
+            Ok(Some(0)) => engine.eof(),
+            Ok(Some(count)) => {
+                engine.landed(count.min(in_place));
+                *end += count.saturating_sub(in_place);
+            }
+            Err(error) => engine.give_up(&format!("receiving from the server: {error}")),
+        }
+        true
+    }
+
+    /// Waits until nothing is in flight, sends `DISC`, and waits until the server has hung up, or for `patience`.
+    pub(crate) fn shut_down(&self, patience: Duration) -> Result<(), crate::Error> {
+        let quiet = |state: &State| state.engine.in_flight() == 0;
+        let mut state = self.lock();
+        let me = state.register(Want::Quiet);
+        state = self.wait(state, me, &mut Mine::nothing(), None, quiet);
+        let result = match state.engine.over() {
+            Some(error) => Err(error.clone().into()),
+            None => state.engine.disconnect().map_err(crate::Error::from),
+        };
+        if result.is_ok() {
+            self.kick(&mut state, &Mine::nothing());
+            // Some servers do not hang up. They have had their chance, and all that was asked is done.
+            let deadline = Instant::now() + patience;
+            let late = |_: &State| Instant::now() >= deadline;
+            state = self.wait(state, me, &mut Mine::nothing(), Some(deadline), late);
+        }
+        state.unregister(me);
+        result
+    }
+}
+
+impl Drop for Shared {
+    /// Says goodbye as far as it goes without waiting.
+    fn drop(&mut self) {
+        let mut state = self.lock();
+        if state.engine.disconnect().is_ok() {
+            self.flush(&mut state, &Mine::nothing());
+        }
+    }
+}
+
+impl State {
+    /// Takes a place among those who wait. Whoever has one can be handed the baton, and so has to be in
+    /// [`Shared::wait`], or about to [`unregister`](Self::unregister), whenever it lets go of the lock.
+    pub(crate) fn register(&mut self, want: Want) -> WaiterId {
+        self.waiters.insert(Waiter::this_thread(want))
+    }
+
+    /// Gives the place up, and the baton with it. Returns how the waiter's request ended, if it had one.
+    pub(crate) fn unregister(&mut self, me: WaiterId) -> Option<Outcome> {
+        let waiter = self.waiters.remove(me);
+        if self.holder == Some(me) {
+            self.holder = None;
+            self.pass_on();
+        }
+        // There may be room for more than the one who was woken.
+        self.wake_first(|want| want == Want::Room);
+        waiter.and_then(|waiter| waiter.outcome)
+    }
+
+    /// Parses what is there. Returns the thread whose buffer the next bytes belong into, if there are any for it,
+    /// or whose noted holes have become many.
+    fn parse(&mut self, mine: &mut Mine<'_>) -> Option<WaiterId> {
+        loop {
+            let foreign = self.foreign_landing(mine);
+            if foreign.is_some() && self.start < self.end {
+                return foreign;
+            }
+            let State { engine, requests, scratch, start, end, .. } = self;
+            let Ok(advance) = engine.input(&scratch[*start..*end]) else { return None };
+            *start += advance.consumed;
+            let Some(event) = advance.event else {
+                if advance.consumed == 0 {
+                    return None;
+                }
+                continue;
+            };
+            match event {
+                Event::Data { cookie, range, bytes } => match (&mut mine.buffer, requests.get_mut(cookie)) {
+                    (Buffer::Read(buffer), _) if mine.cookie == Some(cookie) => buffer[range].copy_from_slice(bytes),
+                    (_, Some(Request::Queued(queued))) => queued.buffer[range].copy_from_slice(bytes),
+                    // The holder of that buffer has been given the baton before it could come to this.
+                    _ => {}
+                },
+                Event::Hole { cookie, range } => match (&mut mine.buffer, requests.get_mut(cookie)) {
+                    (Buffer::Read(buffer), _) if mine.cookie == Some(cookie) => buffer[range].fill(0),
+                    (_, Some(Request::Queued(queued))) => queued.buffer[range].fill(0),
+                    (_, Some(Request::Call(call))) => {
+                        call.holes.push(range);
+                        if call.holes.len() >= HOLES {
+                            return Some(call.waiter);
+                        }
+                    }
+                    (_, None) => {}
+                },
+                Event::Extents { cookie, context, extents } => {
+                    if let Some(request) = requests.get_mut(cookie) {
+                        request.add_extents(context, extents);
+                    }
+                }
+                // The first one is in `Done`.
+                Event::Failure { .. } => {}
+                Event::Done { cookie, result } => self.done(cookie, result),
+            }
+        }
+    }
+
+    /// Gives the result of a request to whoever waits for it.
+    fn done(&mut self, cookie: Cookie, result: Result<(), CommandError>) {
+        match self.requests.remove(cookie) {
+            Some(Request::Call(call)) => {
+                if let Some(waiter) = self.waiters.get_mut(call.waiter) {
+                    waiter.outcome = Some(Outcome { result, contexts: call.contexts, holes: call.holes });
+                    waiter.wake();
+                }
+            }
+            Some(Request::Queued(queued)) => {
+                let id = queued.queue;
+                // A queue that was dropped has no use for it.
+                if let Some(queue) = self.queues.get_mut(id) {
+                    queue.in_flight -= 1;
+                    queue.completions.push_back(Completion::new(cookie, queued, result));
+                }
+                self.wake_first(|want| want == Want::Completion(id));
+            }
+            None => {}
+        }
+        self.wake_first(|want| want == Want::Room);
+        if self.engine.in_flight() == 0 {
+            self.wake_first(|want| want == Want::Quiet);
+        }
+    }
+
+    fn wake_first(&self, matches: impl Fn(Want) -> bool) {
+        if let Some((_, waiter)) = self.waiters.iter().find(|(_, waiter)| matches(waiter.want)) {
+            waiter.wake();
+        }
+    }
+
+    /// Says why a command was not taken: where the connection is over, that is the reason.
+    pub(crate) fn explain(&self, refused: Refused) -> crate::Error {
+        match (refused, self.engine.over()) {
+            (Refused::Closed, Some(error)) => error.clone().into(),
+            (refused, _) => refused.into(),
+        }
+    }
+
+    /// Ends the connection from this side, and gives everybody the news.
+    pub(crate) fn give_up(&mut self, reason: &str) {
+        self.engine.give_up(reason);
+        self.settle();
+    }
+
+    /// Once the connection is over: each request gets its end, and every waiter wakes to see it.
+    fn settle(&mut self) {
+        while let Ok(advance) = self.engine.input(&[]) {
+            match advance.event {
+                Some(Event::Done { cookie, result }) => self.done(cookie, result),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        for (_, waiter) in self.waiters.iter() {
+            waiter.wake();
+        }
+    }
+
+    /// The other thread into whose buffer the next bytes belong.
+    fn foreign_landing(&self, mine: &Mine<'_>) -> Option<WaiterId> {
+        let landing = self.engine.landing()?;
+        if mine.is(landing.cookie) {
+            return None;
+        }
+        self.requests.call(landing.cookie).map(|call| call.waiter)
+    }
+
+    fn hand_over(&mut self, to: WaiterId) {
+        self.holder = Some(to);
+        match self.waiters.get(to) {
+            Some(waiter) => waiter.wake(),
+            None => self.holder = None,
+        }
+    }
+
+    /// Gives the baton, which nobody holds, to anybody who waits.
+    fn pass_on(&mut self) {
+        let next = self.waiters.iter().next().map(|(id, _)| id);
+        if let Some(id) = next {
+            self.hand_over(id);
+        }
+    }
+}
+
+/// Fills the parts of a read's buffer that somebody else noted as holes.
+fn fill_holes(state: &mut State, mine: &mut Mine<'_>) {
+    if let (Some(cookie), Buffer::Read(buffer)) = (mine.cookie, &mut mine.buffer) {
+        if let Some(call) = state.requests.call_mut(cookie) {
+            for range in call.holes.drain(..) {
+                buffer[range].fill(0);
+            }
+        }
+    }
+}

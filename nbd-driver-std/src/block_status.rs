@@ -1,0 +1,53 @@
+//! A walk over a range of the export.
+
+use std::ops::Range;
+
+use nbd_proto::transmission::Extent;
+use nbd_proto::wire::number::ContextId;
+
+use crate::client::Client;
+use crate::error::Error;
+
+/// Iterator over what one metadata context says of a range, from its start to its end without a gap.
+///
+/// Each step may be a request to the server. Neighbours with the same flags are not joined. After an error the
+/// iterator has ended. Holds what one reply brought: at most 2^20 extents.
+#[derive(Debug)]
+pub struct BlockStatus<'a> {
+    client: &'a Client,
+    context: ContextId,
+    range: Range<u64>,
+    extents: std::vec::IntoIter<Extent>,
+}
+
+impl<'a> BlockStatus<'a> {
+    pub(crate) fn new(client: &'a Client, context: ContextId, range: Range<u64>) -> Self {
+        Self { client, context, range, extents: Vec::new().into_iter() }
+    }
+}
+
+impl Iterator for BlockStatus<'_> {
+    type Item = Result<Extent, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.range.is_empty() {
+            for extent in self.extents.by_ref() {
+                // Cut to what is still wanted: a request may have had to begin before it, and servers go on behind.
+                let start = extent.offset.max(self.range.start);
+                let end = extent.offset.saturating_add(extent.length).min(self.range.end);
+                if start < end {
+                    self.range.start = end;
+                    return Some(Ok(Extent { offset: start, length: end - start, flags: extent.flags }));
+                }
+            }
+            match self.client.context_status(self.context, &self.range) {
+                Ok(extents) => self.extents = extents.into_iter(),
+                Err(error) => {
+                    self.range.start = self.range.end;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}

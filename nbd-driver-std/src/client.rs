@@ -1,0 +1,381 @@
+//! The blocking client.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nbd_proto::error::{Ended, Refused};
+use nbd_proto::handshake::{Negotiated, ReplyStyle};
+use nbd_proto::transmission::{self, Command, Extent};
+use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
+use nbd_proto::wire::number::{CommandType, ContextId};
+
+use crate::baton::{Buffer, Mine, Shared, State};
+use crate::block_status::BlockStatus;
+use crate::error::Error;
+use crate::options::{ConnectOptions, Oversize, Unaligned};
+use crate::pieces::{inward, is_aligned, outward, split, whole_blocks};
+use crate::queue::Queue;
+use crate::stream::Stream;
+use crate::table::{Call, Request, Want};
+use crate::trace;
+
+/// The longest range of a command without payload where the header has 32 bits for it, in bytes. A multiple of
+/// every block size.
+const COMPACT_RANGE: u64 = 1 << 30;
+
+/// The longest range of such a command with extended headers, in bytes.
+const EXTENDED_RANGE: u64 = 1 << 62;
+
+/// How long [`Client::shutdown`] waits for the server to hang up.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// A connection to an export. Every method blocks until the server has answered.
+///
+/// Clones and references share the connection, and may be used from any number of threads at once: their
+/// requests are in flight together. When the last clone goes, the server is told goodbye without waiting;
+/// [`shutdown`](Self::shutdown) waits, and so is the better end after writes.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+    facts: Arc<Facts>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    negotiated: Negotiated,
+    oversize: Oversize,
+    unaligned: Unaligned,
+    /// Held while a block is read, changed and written back.
+    padding: Mutex<()>,
+}
+
+/// What one metadata context says of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextExtents {
+    /// The context; [`Negotiated::contexts`] has its name.
+    pub context: ContextId,
+    /// Consecutive extents from the start of the range. They may end before it does, or go on behind it.
+    pub extents: Vec<Extent>,
+}
+
+impl Client {
+    /// Connects to an NBD URI with the [default options](ConnectOptions).
+    pub fn connect(uri: &str) -> Result<Self, Error> {
+        ConnectOptions::new().connect(uri)
+    }
+
+    pub(crate) fn start(stream: Stream, negotiated: Negotiated, rest: &[u8], options: &ConnectOptions) -> Self {
+        let mut engine = transmission::Client::new(negotiated.clone(), options.engine);
+        engine.set_observer(trace::observer());
+        let facts =
+            Facts { negotiated, oversize: options.oversize, unaligned: options.unaligned, padding: Mutex::new(()) };
+        let shared = Shared::new(stream, engine, rest, options.request_timeout);
+        Self { shared: Arc::new(shared), facts: Arc::new(facts) }
+    }
+
+    /// All that was agreed with the server.
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.facts.negotiated
+    }
+
+    /// Size of the export in bytes.
+    pub fn size(&self) -> u64 {
+        self.facts.negotiated.info.size
+    }
+
+    /// Whether the export cannot be written to.
+    pub fn is_read_only(&self) -> bool {
+        self.offers(TransmissionFlags::READ_ONLY)
+    }
+
+    /// Whether the server offers something.
+    pub fn offers(&self, flags: TransmissionFlags) -> bool {
+        self.facts.negotiated.info.flags.contains(flags)
+    }
+
+    /// Fills `buffer` with what is at `offset` bytes from the start of the export.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
+        self.read_at_with(buffer, offset, CommandFlags::empty())
+    }
+
+    /// The same with command flags: `DF`.
+    pub fn read_at_with(&self, buffer: &mut [u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
+        let range = range(offset, buffer.len() as u64)?;
+        if self.fits(&range) {
+            return self.read_pieces(buffer, offset, flags);
+        }
+        let whole = outward(&range, self.block());
+        let mut padded = vec![0; (whole.end - whole.start) as usize];
+        self.read_pieces(&mut padded, whole.start, flags)?;
+        let skip = (range.start - whole.start) as usize;
+        buffer.copy_from_slice(&padded[skip..skip + buffer.len()]);
+        Ok(())
+    }
+
+    fn read_pieces(&self, mut buffer: &mut [u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
+        for piece in split(range(offset, buffer.len() as u64)?, self.payload()) {
+            let length = piece.end - piece.start;
+            let (head, rest) = buffer.split_at_mut(length as usize);
+            buffer = rest;
+            let command = Command::read(piece.start, length).with_flags(flags);
+            self.execute(command, None, Buffer::Read(head))?;
+        }
+        Ok(())
+    }
+
+    /// Writes `data` at `offset` bytes from the start of the export. It is safe on non-volatile storage only after
+    /// a [`flush`](Self::flush), or with the FUA flag.
+    pub fn write_at(&self, data: &[u8], offset: u64) -> Result<(), Error> {
+        self.write_at_with(data, offset, CommandFlags::empty())
+    }
+
+    /// The same with command flags: `FUA`.
+    pub fn write_at_with(&self, data: &[u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
+        let range = range(offset, data.len() as u64)?;
+        if self.fits(&range) {
+            return self.write_pieces(data, offset, flags);
+        }
+        self.with_edges(
+            &range,
+            |edge, block| {
+                let from = (edge.start - range.start) as usize;
+                block.copy_from_slice(&data[from..from + block.len()]);
+            },
+            |at, block| self.write_pieces(block, at, flags),
+            |middle| {
+                let from = (middle.start - range.start) as usize;
+                self.write_pieces(&data[from..from + (middle.end - middle.start) as usize], middle.start, flags)
+            },
+        )
+    }
+
+    fn write_pieces(&self, data: &[u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
+        let mut data = data;
+        for piece in split(range(offset, data.len() as u64)?, self.payload()) {
+            let length = piece.end - piece.start;
+            let (head, rest) = data.split_at(length as usize);
+            data = rest;
+            let command = Command::write(piece.start, length).with_flags(flags);
+            self.execute(command, None, Buffer::Write(head))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all writes that were answered so far are on non-volatile storage.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.execute(Command::flush(), None, Buffer::None).map(drop)
+    }
+
+    /// Tells the server that a range is no longer needed. What it holds afterwards is anybody's guess.
+    pub fn trim(&self, offset: u64, length: u64) -> Result<(), Error> {
+        self.trim_with(offset, length, CommandFlags::empty())
+    }
+
+    /// The same with command flags: `FUA`.
+    pub fn trim_with(&self, offset: u64, length: u64, flags: CommandFlags) -> Result<(), Error> {
+        let range = range(offset, length)?;
+        let range = if self.fits(&range) { range } else { inward(&range, self.block()) };
+        self.ranged(CommandType::TRIM, range, flags)
+    }
+
+    /// Tells the server that a range will be needed soon.
+    pub fn cache(&self, offset: u64, length: u64) -> Result<(), Error> {
+        let range = range(offset, length)?;
+        let range = if self.fits(&range) { range } else { outward(&range, self.block()) };
+        self.ranged(CommandType::CACHE, range, CommandFlags::empty())
+    }
+
+    /// Makes a range read as zeroes, without sending them.
+    pub fn write_zeroes(&self, offset: u64, length: u64) -> Result<(), Error> {
+        self.write_zeroes_with(offset, length, CommandFlags::empty())
+    }
+
+    /// The same with command flags: `FUA`, `NO_HOLE`, `FAST_ZERO`.
+    pub fn write_zeroes_with(&self, offset: u64, length: u64, flags: CommandFlags) -> Result<(), Error> {
+        let range = range(offset, length)?;
+        if self.fits(&range) {
+            return self.ranged(CommandType::WRITE_ZEROES, range, flags);
+        }
+        let for_writes = flags & CommandFlags::FUA;
+        self.with_edges(
+            &range,
+            |_, block| block.fill(0),
+            |at, block| self.write_pieces(block, at, for_writes),
+            |middle| self.ranged(CommandType::WRITE_ZEROES, middle, flags),
+        )
+    }
+
+    /// Walks over a range and tells, extent by extent, what a metadata context says of it. The context must have
+    /// been asked for with [`ConnectOptions::meta_context`].
+    pub fn block_status(&self, context: &str, range: Range<u64>) -> Result<BlockStatus<'_>, Error> {
+        let Some(selected) = self.facts.negotiated.context(context) else {
+            return Err(Error::NoSuchContext { name: context.to_owned() });
+        };
+        Ok(BlockStatus::new(self, selected.id, range))
+    }
+
+    /// One `BLOCK_STATUS` request: what each selected context says from `offset` on, as far as the server chose
+    /// to go. Command flags: `REQ_ONE`.
+    pub fn block_status_once(
+        &self,
+        offset: u64,
+        length: u64,
+        flags: CommandFlags,
+    ) -> Result<Vec<ContextExtents>, Error> {
+        self.execute(Command::block_status(offset, length).with_flags(flags), None, Buffer::None)
+    }
+
+    /// One request about one context, on behalf of the walk over a range.
+    pub(crate) fn context_status(&self, context: ContextId, range: &Range<u64>) -> Result<Vec<Extent>, Error> {
+        let range = if self.fits(range) { range.clone() } else { outward(range, self.block()) };
+        let length = (range.end - range.start).min(self.longest_range());
+        let command = Command::block_status(range.start, length);
+        let several = self.facts.negotiated.contexts.len() > 1;
+        let filter = several && self.offers(TransmissionFlags::BLOCK_STATUS_PAYLOAD);
+        let contexts = self.execute(command, filter.then_some(&[context]), Buffer::None)?;
+        Ok(contexts.into_iter().find(|found| found.context == context).map(|found| found.extents).unwrap_or_default())
+    }
+
+    /// Room for many requests in flight from one thread.
+    pub fn queue(&self) -> Queue {
+        Queue::new(self.shared.clone())
+    }
+
+    /// Ends the connection in order: waits until nothing is in flight, says goodbye, and waits up to 5 seconds for
+    /// the server to hang up. Clones of this client find it closed. Does not [`flush`](Self::flush).
+    pub fn shutdown(&self) -> Result<(), Error> {
+        self.shared.shut_down(GOODBYE)
+    }
+
+    fn block(&self) -> u64 {
+        u64::from(self.facts.negotiated.minimum_block())
+    }
+
+    /// The longest payload of one request that is to be split; without splitting, no bound.
+    fn payload(&self) -> u64 {
+        match self.facts.oversize {
+            Oversize::Split => whole_blocks(u64::from(self.facts.negotiated.maximum_payload()), self.block()),
+            Oversize::Refuse => u64::MAX,
+        }
+    }
+
+    /// The longest range of one request without a payload.
+    fn longest_range(&self) -> u64 {
+        match self.facts.negotiated.reply_style {
+            ReplyStyle::Extended => EXTENDED_RANGE,
+            ReplyStyle::Simple | ReplyStyle::Structured => COMPACT_RANGE,
+        }
+    }
+
+    /// Whether a range can go out as it is. One that is not aligned and must not be padded can: to be refused.
+    fn fits(&self, range: &Range<u64>) -> bool {
+        self.facts.unaligned == Unaligned::Refuse || is_aligned(range, self.block())
+    }
+
+    /// A command without a payload, split where it is too long for one request.
+    fn ranged(&self, command: CommandType, range: Range<u64>, flags: CommandFlags) -> Result<(), Error> {
+        let most = match self.facts.oversize {
+            Oversize::Split => self.longest_range(),
+            Oversize::Refuse => u64::MAX,
+        };
+        for piece in split(range, most) {
+            let command = Command { command, flags, offset: piece.start, length: piece.end - piece.start };
+            self.execute(command, None, Buffer::None)?;
+        }
+        Ok(())
+    }
+
+    /// Changes a range whose ends lie within blocks: these are read, changed and written back; what lies between
+    /// is done as it is.
+    fn with_edges(
+        &self,
+        range: &Range<u64>,
+        change: impl Fn(&Range<u64>, &mut [u8]),
+        write: impl Fn(u64, &[u8]) -> Result<(), Error>,
+        middle: impl FnOnce(Range<u64>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let block = self.block();
+        let edge = |edge: Range<u64>| -> Result<(), Error> {
+            if edge.is_empty() {
+                return Ok(());
+            }
+            let _alone = lock(&self.facts.padding);
+            let whole = outward(&edge, block);
+            let mut bytes = vec![0; (whole.end - whole.start) as usize];
+            self.read_pieces(&mut bytes, whole.start, CommandFlags::empty())?;
+            let from = (edge.start - whole.start) as usize;
+            change(&edge, &mut bytes[from..from + (edge.end - edge.start) as usize]);
+            write(whole.start, &bytes)
+        };
+        let inner = inward(range, block);
+        if inner.is_empty() {
+            return edge(range.clone());
+        }
+        edge(range.start..inner.start)?;
+        middle(inner.clone())?;
+        edge(inner.end..range.end)
+    }
+
+    /// Sends a command, and waits for its end.
+    fn execute(
+        &self,
+        command: Command,
+        contexts: Option<&[ContextId]>,
+        buffer: Buffer<'_>,
+    ) -> Result<Vec<ContextExtents>, Error> {
+        let shared = &*self.shared;
+        let deadline = shared.deadline();
+        let mut state = shared.lock();
+        let me = state.register(Want::Room);
+        let cookie = loop {
+            let submitted = match contexts {
+                None => state.engine.submit(command),
+                Some(contexts) => state.engine.submit_for_contexts(command, contexts),
+            };
+            match submitted {
+                Ok(cookie) => break cookie,
+                Err(Refused::QueueFull { .. }) => {
+                    let room = |state: &State| state.engine.room() > 0;
+                    state = shared.wait(state, me, &mut Mine::nothing(), deadline, room);
+                }
+                Err(refused) => {
+                    state.unregister(me);
+                    return Err(state.explain(refused));
+                }
+            }
+        };
+        if let Some(waiter) = state.waiters.get_mut(me) {
+            waiter.want = Want::Reply;
+        }
+        state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), contexts: Vec::new() }));
+        let mut mine = Mine { cookie: Some(cookie), buffer };
+        shared.kick(&mut state, &mine);
+        let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());
+        state = shared.wait(state, me, &mut mine, deadline, done);
+        let outcome = state.unregister(me);
+        drop(state);
+        let Some(outcome) = outcome else {
+            // Each request that was taken has an end, so this cannot be; it is no reason to bring the caller down.
+            return Err(nbd_proto::error::Error::from(Ended::AtBoundary { awaiting: "a reply" }).into());
+        };
+        if let Buffer::Read(buffer) = mine.buffer {
+            for range in outcome.holes {
+                buffer[range].fill(0);
+            }
+        }
+        outcome.result?;
+        Ok(outcome.contexts)
+    }
+}
+
+fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn range(offset: u64, length: u64) -> Result<Range<u64>, Error> {
+    match offset.checked_add(length) {
+        Some(end) => Ok(offset..end),
+        None => Err(Refused::OutOfBounds { offset, length, size: u64::MAX }.into()),
+    }
+}

@@ -1,0 +1,116 @@
+//! A connected socket, never waited on but in [`Stream::wait`]. TLS will have its place here: the callers only
+//! see bytes that go in, come out, or would have to be waited for.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay, socket_type};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, recvmsg, sendmsg};
+
+use crate::error::Error;
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    socket: OwnedFd,
+    wake: OwnedFd,
+}
+
+/// What a wait ended with. Nothing at all means that the deadline has passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ready {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) woken: bool,
+}
+
+impl Stream {
+    /// Takes a connected stream socket.
+    pub(crate) fn new(socket: OwnedFd) -> Result<Self, Error> {
+        let kind = socket_type(&socket).map_err(|error| Error::io("looking at the given file descriptor", error))?;
+        if kind != SocketType::STREAM {
+            return Err(Error::Unsupported("the given file descriptor is not a stream socket"));
+        }
+        // "both the client and server SHOULD disable Nagle's algorithm" (spec, *Protocol phases*). On sockets
+        // that are not TCP both fail, and nothing is missing.
+        let _ = set_tcp_nodelay(&socket, true);
+        let _ = set_socket_keepalive(&socket, true);
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| Error::io("making an eventfd", error))?;
+        Ok(Self { socket, wake })
+    }
+
+    /// Receives what is there; `None` if nothing is, `Some(0)` at the end of the stream.
+    pub(crate) fn try_recv(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<Option<usize>> {
+        loop {
+            let received = recvmsg(&self.socket, buffers, &mut RecvAncillaryBuffer::default(), RecvFlags::DONTWAIT);
+            match received {
+                Ok(message) => return Ok(Some(message.bytes)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Sends what there is room for; `None` if there is none.
+    pub(crate) fn try_send(&self, buffers: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        loop {
+            match sendmsg(&self.socket, buffers, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(count) => return Ok(Some(count)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until the socket can be read (or, if wanted, written), until [`wake`](Self::wake), or until the
+    /// deadline.
+    pub(crate) fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<Ready> {
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::IN, read);
+        interest.set(PollFlags::OUT, write);
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let timeout = left.map(|left| Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            });
+            let mut fds = [PollFd::new(&self.socket, interest), PollFd::new(&self.wake, PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let [socket, wake] = [fds[0].revents(), fds[1].revents()];
+            let woken = wake.contains(PollFlags::IN);
+            if woken {
+                // Empties the counter; that somebody else was faster is no harm.
+                let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+            }
+            // A hang-up or an error is told by the next receive or send.
+            let failed = socket.intersects(PollFlags::HUP | PollFlags::ERR);
+            return Ok(Ready {
+                read: read && (failed || socket.contains(PollFlags::IN)),
+                write: write && (failed || socket.contains(PollFlags::OUT)),
+                woken,
+            });
+        }
+    }
+
+    /// Ends a [`wait`](Self::wait) in another thread.
+    pub(crate) fn wake(&self) {
+        // Fails only when the counter is full, and then the wait ends as well.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// No more bytes will be sent.
+    pub(crate) fn shutdown_write(&self) {
+        // Fails when the other side has gone, which is what it is for.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+    }
+}

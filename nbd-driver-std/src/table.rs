@@ -1,0 +1,203 @@
+//! What the driver keeps beside the engine: whose request is whose, and who waits for what.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+use nbd_proto::error::CommandError;
+use nbd_proto::transmission::{self, Command, Extent};
+use nbd_proto::wire::number::{ContextId, Cookie};
+
+use crate::client::ContextExtents;
+use crate::queue::Completion;
+
+/// The number of a registered waiter.
+pub(crate) type WaiterId = usize;
+
+/// The number of a registered queue.
+pub(crate) type QueueId = usize;
+
+/// Things with small dense numbers.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    places: Vec<Option<T>>,
+    free: Vec<usize>,
+}
+
+impl<T> Slab<T> {
+    pub(crate) const fn new() -> Self {
+        Self { places: Vec::new(), free: Vec::new() }
+    }
+
+    pub(crate) fn insert(&mut self, item: T) -> usize {
+        if let Some(at) = self.free.pop() {
+            self.places[at] = Some(item);
+            at
+        } else {
+            self.places.push(Some(item));
+            self.places.len() - 1
+        }
+    }
+
+    pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
+        let item = self.places.get_mut(at)?.take()?;
+        self.free.push(at);
+        Some(item)
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&T> {
+        self.places.get(at)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        self.places.get_mut(at)?.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.places.iter().enumerate().filter_map(|(at, place)| Some((at, place.as_ref()?)))
+    }
+}
+
+/// A thread that waits.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    thread: Thread,
+    pub(crate) want: Want,
+    /// How its own request ended.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// How the request of a thread ended. It has left the table by then: its cookie may be another one's already.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) result: Result<(), CommandError>,
+    pub(crate) contexts: Vec<ContextExtents>,
+    /// Parts of a read's buffer that its owner has yet to fill with zeroes.
+    pub(crate) holes: Vec<Range<usize>>,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// The end of its own request.
+    Reply,
+    /// A place for a request.
+    Room,
+    /// The end of any request of this queue.
+    Completion(QueueId),
+    /// The end of all requests, or of the connection.
+    Quiet,
+}
+
+impl Waiter {
+    pub(crate) fn this_thread(want: Want) -> Self {
+        Self { thread: thread::current(), want, outcome: None }
+    }
+
+    pub(crate) fn wake(&self) {
+        self.thread.unpark();
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Of a thread that waits for it, and holds its buffer.
+    Call(Call),
+    /// Of a queue. The buffer is here.
+    Queued(Queued),
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) waiter: WaiterId,
+    /// Parts of a read's buffer that its owner has yet to fill with zeroes.
+    pub(crate) holes: Vec<Range<usize>>,
+    pub(crate) contexts: Vec<ContextExtents>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) queue: QueueId,
+    pub(crate) command: Command,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) contexts: Vec<ContextExtents>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What a queue has to be told.
+#[derive(Debug, Default)]
+pub(crate) struct QueueState {
+    pub(crate) in_flight: usize,
+    pub(crate) completions: VecDeque<Completion>,
+}
+
+/// Requests by their cookies.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    slots: Vec<Option<Request>>,
+}
+
+impl Requests {
+    pub(crate) fn insert(&mut self, cookie: Cookie, request: Request) {
+        let slot = cookie.slot();
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        self.slots[slot] = Some(request);
+    }
+
+    pub(crate) fn get(&self, cookie: Cookie) -> Option<&Request> {
+        self.slots.get(cookie.slot())?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, cookie: Cookie) -> Option<&mut Request> {
+        self.slots.get_mut(cookie.slot())?.as_mut()
+    }
+
+    pub(crate) fn remove(&mut self, cookie: Cookie) -> Option<Request> {
+        self.slots.get_mut(cookie.slot())?.take()
+    }
+
+    /// The call of a thread that holds `cookie`.
+    pub(crate) fn call(&self, cookie: Cookie) -> Option<&Call> {
+        match self.get(cookie)? {
+            Request::Call(call) => Some(call),
+            Request::Queued(_) => None,
+        }
+    }
+
+    pub(crate) fn call_mut(&mut self, cookie: Cookie) -> Option<&mut Call> {
+        match self.get_mut(cookie)? {
+            Request::Call(call) => Some(call),
+            Request::Queued(_) => None,
+        }
+    }
+
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &Queued> {
+        self.slots.iter().flatten().filter_map(|request| match request {
+            Request::Queued(queued) => Some(queued),
+            Request::Call(_) => None,
+        })
+    }
+}
+
+impl Request {
+    /// Keeps what a block status says.
+    pub(crate) fn add_extents(&mut self, context: ContextId, extents: transmission::Extents<'_>) {
+        let contexts = match self {
+            Self::Call(call) => &mut call.contexts,
+            Self::Queued(queued) => &mut queued.contexts,
+        };
+        let of_context: &mut Vec<Extent> = match contexts.iter().position(|known| known.context == context) {
+            Some(at) => &mut contexts[at].extents,
+            None => {
+                contexts.push(ContextExtents { context, extents: Vec::new() });
+                let last = contexts.len() - 1;
+                &mut contexts[last].extents
+            }
+        };
+        of_context.extend(extents);
+    }
+}
