@@ -5,8 +5,14 @@
 mod harness;
 mod server;
 
+mod ending;
 mod fault_chunk;
 mod fault_error;
 mod fault_read;
 mod fault_reply;
 mod fault_status;
+mod payload;
+mod refused;
+mod replies;
+mod requests;
+mod tolerance;
