@@ -5,13 +5,18 @@
 mod harness;
 mod server;
 
+mod done;
 mod ending;
 mod fault_chunk;
 mod fault_error;
 mod fault_read;
 mod fault_reply;
 mod fault_status;
+mod hostile;
+mod observer;
 mod payload;
+mod progress;
+mod random;
 mod refused;
 mod replies;
 mod requests;

@@ -7,7 +7,7 @@ use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::{Cookie, ErrorValue};
 
 use crate::harness::{BASE, BITMAP, CHUNKED, Link, STYLES, Seen, Setup, link, patterns};
-use crate::server::{LAST, MORE, OK, data, hole, simple};
+use crate::server::{LAST, MORE, OK, data, failed, hole, simple};
 
 /// Success without content.
 fn success(link: &Link, cookie: Cookie) -> Vec<u8> {
@@ -201,6 +201,40 @@ fn wide_extents_and_flags_come_through() {
         Extent { offset: (1 << 40) + (1 << 45), length: 1 << 59, flags: 1 << 63 },
     ];
     assert_eq!(link.seen(), [Seen::Extents(cookie, BITMAP, extents)]);
+}
+
+#[test]
+fn nothing_of_a_command_is_left_for_the_next_one_in_its_slot() {
+    let unfragmented = Command::read(0, 64).with_flags(CommandFlags::DF);
+    for style in CHUNKED {
+        let mut link = link(style);
+        let mut slots = Vec::new();
+        for round in 0..3 {
+            let read = link.submit(unfragmented);
+            link.feed(&link.chunk(read, LAST, &data(0, &patterns(0..64))));
+            // A read that was fragmented, and left in pieces.
+            let gaps = link.submit(Command::read(0, 64));
+            link.feed(&link.chunk(gaps, MORE, &hole(0, 1)));
+            link.feed(&link.chunk(gaps, MORE, &failed(ErrorValue::EIO, b"")));
+            link.feed(&link.chunk(gaps, LAST, &hole(60, 4)));
+            assert_eq!(link.seen().last().map(|event| matches!(event, Seen::Done(_, Err(_)))), Some(true));
+            let status = link.submit(Command::block_status(0, 64));
+            link.feed(&link.status(status, MORE, BITMAP, &[(64, 0)]));
+            link.feed(&link.status(status, LAST, BASE, &[(64, 0)]));
+            assert_eq!(link.seen().last(), Some(&Seen::Done(status, Ok(()))), "{style} round {round}");
+            // A simple reply is fine, because no chunk of this one has come.
+            let flush = link.submit(Command::flush());
+            let reply = match style {
+                ReplyStyle::Structured => simple(flush, OK),
+                _ => success(&link, flush),
+            };
+            link.feed(&reply);
+            assert_eq!(link.seen(), [Seen::Done(flush, Ok(()))]);
+            slots.extend([read, gaps, status, flush].map(|cookie| cookie.0 as u32));
+        }
+        slots.dedup();
+        assert_eq!(slots.len(), 1, "one slot served them all");
+    }
 }
 
 #[test]

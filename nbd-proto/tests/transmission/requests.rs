@@ -188,6 +188,26 @@ fn commands_that_come_between_short_writes_go_behind() {
 }
 
 #[test]
+fn a_queue_that_is_never_empty_gives_up_what_was_sent() {
+    let mut link = link(ReplyStyle::Structured);
+    let mut expected = Vec::new();
+    let mut waiting = link.queue(Command::flush());
+    for _ in 0..10_000 {
+        let before = link.outbound();
+        let next = link.queue(Command::trim(0x1234, 0x200));
+        let outbound = link.outbound();
+        assert_eq!(outbound[..before.len()], before);
+        expected.extend_from_slice(&outbound[before.len()..]);
+        // All but the last 5 bytes: there is always something left.
+        link.feed(&simple(waiting, OK));
+        link.send(outbound.len() - 5);
+        waiting = next;
+    }
+    link.send(usize::MAX);
+    assert_eq!(link.sent[28..], expected);
+}
+
+#[test]
 fn a_write_of_nothing_has_no_payload() {
     for style in STYLES {
         let mut setup = Setup::new(style);

@@ -226,6 +226,18 @@ fn a_single_extent_is_cut_at_the_end_of_the_export_before_it_is_held_against_the
 }
 
 #[test]
+fn the_first_extent_is_welcome_even_for_a_range_of_nothing() {
+    for style in CHUNKED {
+        let mut setup = Setup::new(style);
+        setup.settings = setup.settings.with_checks(!nbd_proto::transmission::Checks::EMPTY);
+        let mut link = setup.link();
+        let cookie = link.submit(Command::block_status(512, 0));
+        link.feed(&link.status(cookie, MORE, BASE, &[(64, 0)]));
+        assert_eq!(link.seen(), [Seen::Extents(cookie, BASE, vec![Extent { offset: 512, length: 64, flags: 0 }])]);
+    }
+}
+
+#[test]
 fn extents_need_not_be_aligned() {
     for style in CHUNKED {
         let mut setup = Setup::new(style);
