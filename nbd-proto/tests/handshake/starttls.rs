@@ -198,6 +198,23 @@ fn clear_text_behind_the_agreement_is_fatal_in_interactive_mode() {
     assert_eq!(engine.fails(&both), PeerMisbehaved::ClearTextBehindStartTls.into());
 }
 
+// A driver that reads "switch to TLS" hands in nothing more, so the one call that brings both has to fail.
+#[test]
+fn clear_text_in_the_same_slice_is_fatal_in_the_same_call() {
+    let both = join(&[&ack(STARTTLS), b"\x16"]);
+    let mut engine = Engine::fixed(TlsPolicy::Required);
+    engine.choose(&OptionRequest::StartTls, &option(STARTTLS, b""));
+    let error = engine.handshake.input(&both, &mut Vec::new()).unwrap_err();
+    assert_eq!(error, PeerMisbehaved::ClearTextBehindStartTls.into());
+    assert_eq!(engine.status(), Status::Closed);
+
+    let mut flow = Connect::new(bare("secret").with_tls(TlsPolicy::Required));
+    let mut out = Vec::new();
+    assert_eq!(flow.input(&greeting(3), &mut out), Ok(18));
+    assert_eq!(flow.input(&both, &mut out), Err(error));
+    assert_eq!(flow.status(), Status::Closed);
+}
+
 #[test]
 fn bytes_behind_a_refusal_of_tls_are_the_next_reply() {
     let peer = Peer::fixed().refuse(STARTTLS, bytes::UNSUP).export(GO, 1, 1);
