@@ -10,7 +10,7 @@ use crate::error::{
     Ended, Error, Expected, Field, InvalidMessage, Message, PeerMisbehaved, Refusal, Refused, TlsUnavailable,
     Unavailable,
 };
-use crate::limits::{HandshakeLimits, MAX_STRING};
+use crate::limits::{HandshakeLimits, MAX_STRING, MAX_UNKNOWN_REPLY};
 use crate::observe::{Hook, Observation, Observer};
 use crate::text::lossy;
 use crate::wire::flags::{ClientFlags, HandshakeFlags, TransmissionFlags};
@@ -465,6 +465,11 @@ impl ClientHandshake {
             return Err(PeerMisbehaved::WrongOption { asked: option, got: header.option }.into());
         }
         check_expected(option, header.reply)?;
+        if header.reply.name().is_none() && header.length > MAX_UNKNOWN_REPLY {
+            let expected = Expected::Between(0, u64::from(MAX_UNKNOWN_REPLY));
+            let got = u64::from(header.length);
+            return Err(InvalidMessage::Length { message: Message::OptionReply, expected, got }.into());
+        }
         let body = &input[prefix..];
         let length = header.length as usize;
         if let Some(skipped) = self.unknown_info(&header, body)? {

@@ -1,4 +1,5 @@
 //! Every step can be seen.
+#![allow(clippy::disallowed_types, reason = "an observer has to be `Send`, and the test looks at what it saw")]
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
