@@ -153,7 +153,7 @@ const ALL_WISHES: u8 = 0x7f;
 
 fn script(basics: u8, wishes: u8, options: &[u8], limit: u8, clear: &[u8], tls: &[u8]) -> Vec<u8> {
     let [high, low] = (clear.len() as u16).to_be_bytes();
-    let mut seed = vec![basics, wishes, options.len() as u8, 7, 30, 0, 63, high, low, limit];
+    let mut seed = vec![basics, wishes, options.len() as u8, 7, 0x9e, 0, 0x3f, high, low, limit];
     seed.extend(options);
     seed.extend(clear);
     seed.extend(tls);

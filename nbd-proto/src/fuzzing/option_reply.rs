@@ -261,6 +261,11 @@ impl<'a> Run<'a> {
                 Some(pace) => end += pace.next().0.min(stream.len() - end),
             }
             start += self.drain(&mut stream, start, end);
+            if pace.as_mut().is_some_and(|pace| pace.next().1) {
+                // A call without input is legal at any time, and changes nothing.
+                let nothing = self.drain(&mut [], 0, 0);
+                assert_eq!(nothing, 0);
+            }
             if end == stream.len() {
                 return stream;
             }

@@ -235,7 +235,10 @@ impl ClientHandshake {
         match advance {
             Ok(advance) => {
                 let waiting = self.status() == Status::NeedInput;
-                self.inside = waiting && advance.event.is_none() && advance.consumed < input.len();
+                // An empty input says nothing about bytes that were not consumed.
+                if !input.is_empty() {
+                    self.inside = waiting && advance.event.is_none() && advance.consumed < input.len();
+                }
                 Ok(advance)
             }
             Err(error) => Err(self.fail(error)),

@@ -146,3 +146,12 @@ fn a_driver_may_give_a_flow_up_at_any_time() {
         assert_eq!((out.len(), flow.finish().unwrap_err()), (sent, error));
     }
 }
+
+#[test]
+fn a_call_without_input_does_not_make_a_cut_clean() {
+    let mut handshake = ClientHandshake::new(HandshakeSettings::default());
+    let mut out = Vec::new();
+    assert_eq!(handshake.input(&greeting(3)[..5], &mut out).unwrap().consumed, 0);
+    assert_eq!(handshake.input(&[], &mut out).unwrap().consumed, 0);
+    assert_eq!(handshake.eof(), within("the greeting"));
+}
