@@ -314,8 +314,9 @@ impl Run {
     }
 
     fn finish(mut self) -> Outcome {
-        if self.over.is_none() {
-            self.send(outbound_length(&self.client));
+        let late = outbound_length(&self.client);
+        if late > 0 {
+            self.send(late);
             self.poll();
         }
         self.client.eof();
