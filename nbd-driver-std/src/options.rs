@@ -197,7 +197,7 @@ impl ConnectOptions {
     /// Connects over a stream socket that is connected already: TCP, Unix, or any other of that kind. The socket
     /// may be blocking or not; it is not changed.
     pub fn connect_fd(&self, socket: impl Into<OwnedFd>, export: &str) -> Result<Client, Error> {
-        self.handshake(Stream::new(socket.into())?, export, "the given socket")
+        self.handshake(Stream::given(socket.into())?, export, "the given socket")
     }
 
     /// Asks the server that a URI names what it has. The export name in the URI means nothing here.
