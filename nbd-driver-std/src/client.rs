@@ -11,7 +11,7 @@ use nbd_proto::transmission::{self, Checks, Command, Extent};
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
 use nbd_proto::wire::number::ContextId;
 
-use crate::baton::{Buffer, Mine, Shared, State};
+use crate::baton::{Buffer, Mine, Place, Shared, State};
 use crate::block_status::BlockStatus;
 use crate::error::Error;
 use crate::options::{ConnectOptions, Oversize, Unaligned};
@@ -242,8 +242,9 @@ impl Client {
         Queue::new(self.shared.clone())
     }
 
-    /// Ends the connection in order: waits until nothing is in flight, says goodbye, and waits up to 5 seconds for
-    /// the server to hang up. Clones of this client find it closed. Does not [`flush`](Self::flush).
+    /// Ends the connection in order: takes no more requests, waits until nothing is in flight, says goodbye, and
+    /// waits up to 5 seconds for the server to hang up. Clones of this client find it closed. Does not
+    /// [`flush`](Self::flush).
     pub fn shutdown(&self) -> Result<(), Error> {
         self.shared.shut_down(GOODBYE)
     }
@@ -382,21 +383,18 @@ impl Client {
     ) -> Result<Vec<ContextExtents>, Error> {
         let shared = &*self.shared;
         let deadline = shared.deadline();
+        let mut place = Place::new(shared);
         let mut state = shared.lock();
-        let me = state.register(Want::Room);
+        let me = place.take(&mut state, Want::Room);
         let cookie = loop {
-            let submitted = match contexts {
-                None => state.engine.submit(command),
-                Some(contexts) => state.engine.submit_for_contexts(command, contexts),
-            };
-            match submitted {
+            match state.submit(command, contexts) {
                 Ok(cookie) => break cookie,
                 Err(Refused::QueueFull { .. }) => {
-                    let room = |state: &State| state.engine.room() > 0;
+                    let room = |state: &State| state.closing || state.engine.room() > 0;
                     state = shared.wait(state, me, &mut Mine::nothing(), deadline, room);
                 }
                 Err(refused) => {
-                    state.unregister(me);
+                    place.leave(&mut state);
                     return Err(state.explain(refused));
                 }
             }
@@ -404,12 +402,16 @@ impl Client {
         if let Some(waiter) = state.waiters.get_mut(me) {
             waiter.want = Want::Reply;
         }
+        if state.engine.room() > 0 {
+            // Several places may have become free at once.
+            state.wake_first(|want| want == Want::Room);
+        }
         state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), contexts: Vec::new() }));
         let mut mine = Mine { cookie: Some(cookie), buffer };
         shared.kick(&mut state, &mine);
         let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());
         state = shared.wait(state, me, &mut mine, deadline, done);
-        let outcome = state.unregister(me);
+        let outcome = place.leave(&mut state);
         drop(state);
         let Some(outcome) = outcome else {
             // Each request that was taken has an end, so this cannot be; it is no reason to bring the caller down.

@@ -117,6 +117,12 @@ impl Stream {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
+    /// No more bytes will be sent or received.
+    pub(crate) fn hang_up(&self) {
+        // Fails when the other side has gone, which is what it is for.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+
     /// No more bytes will be sent.
     pub(crate) fn shutdown_write(&self) {
         // Fails when the other side has gone, which is what it is for.

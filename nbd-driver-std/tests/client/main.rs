@@ -5,13 +5,18 @@
 
 mod addresses;
 mod both_ways;
+mod failures;
 mod interop;
 mod interop_contexts;
 mod interop_flags;
 mod interop_lists;
 mod padding;
+mod panics;
 mod peer;
 mod pins;
+mod queue;
+mod shutdown;
 mod splitting;
 mod support;
 mod threads;
+mod timeouts;
