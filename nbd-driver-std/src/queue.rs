@@ -1,13 +1,13 @@
 //! Many requests in flight from one thread: buffers are handed in, and come back with the results.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nbd_proto::error::{CommandError, Refused};
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::number::{CommandType, Cookie};
 
-use crate::baton::{Mine, Shared, State};
+use crate::baton::{Mine, Place, Shared, State};
 use crate::client::ContextExtents;
 use crate::error::Error;
 use crate::table::{QueueId, QueueState, Queued, Request, Want};
@@ -37,6 +37,9 @@ use crate::table::{QueueId, QueueState, Queued, Request, Want};
 pub struct Queue {
     shared: Arc<Shared>,
     id: QueueId,
+    /// How long its owner has waited in all. Whether the server is slow shows only in that time: at others,
+    /// maybe nobody reads what it says.
+    clock: Duration,
 }
 
 /// The name of a request of a [`Queue`], unlike that of any other in flight.
@@ -91,7 +94,7 @@ impl Completion {
 impl Queue {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let id = shared.lock().queues.insert(QueueState::default());
-        Self { shared, id }
+        Self { shared, id, clock: Duration::ZERO }
     }
 
     /// Hands in a read of as many bytes as the buffer is long.
@@ -112,14 +115,15 @@ impl Queue {
             let error = Error::Unsupported("the buffer is not as long as the command says");
             return Err(Rejected { error, buffer });
         }
-        let deadline = self.shared.deadline();
+        let _place = Place::new(&self.shared);
+        let due = self.shared.request_timeout.and_then(|timeout| self.clock.checked_add(timeout));
         let mut guard = self.shared.lock();
         let state = &mut *guard;
-        let cookie = match state.engine.submit(command) {
+        let cookie = match state.submit(command, None) {
             Ok(cookie) => cookie,
             Err(refused) => return Err(Rejected { error: state.explain(refused), buffer }),
         };
-        let queued = Queued { queue: self.id, command, buffer, contexts: Vec::new(), deadline };
+        let queued = Queued { queue: self.id, command, buffer, contexts: Vec::new(), due };
         state.requests.insert(cookie, Request::Queued(queued));
         if let Some(queue) = state.queues.get_mut(self.id) {
             queue.in_flight += 1;
@@ -129,6 +133,7 @@ impl Queue {
 
     /// Sends what was handed in, as far as it goes without waiting.
     pub fn send(&mut self) {
+        let _place = Place::new(&self.shared);
         self.shared.kick(&mut self.shared.lock(), &Mine::nothing());
     }
 
@@ -143,26 +148,36 @@ impl Queue {
         let finished = move |state: &State| {
             state.queues.get(id).is_none_or(|queue| !queue.completions.is_empty() || queue.in_flight == 0)
         };
+        let mut place = Place::new(&self.shared);
         let mut state = self.shared.lock();
         if !finished(&state) {
             self.shared.kick(&mut state, &Mine::nothing());
-            let deadline = earliest(&state, id);
-            let me = state.register(Want::Completion(id));
+            let started = Instant::now();
+            let due = self.shared.request_timeout.and_then(|_| earliest(&state, id));
+            let deadline = due.and_then(|due| started.checked_add(due.saturating_sub(self.clock)));
+            let me = place.take(&mut state, Want::Completion(id));
             state = self.shared.wait(state, me, &mut Mine::nothing(), deadline, finished);
-            state.unregister(me);
+            place.leave(&mut state);
+            self.clock = self.clock.saturating_add(started.elapsed());
         }
         state.queues.get_mut(id)?.completions.pop_front()
     }
 }
 
-/// When the first of a queue's requests is overdue.
-fn earliest(state: &State, id: QueueId) -> Option<Instant> {
-    state.requests.queued().filter(|queued| queued.queue == id).filter_map(|queued| queued.deadline).min()
+/// When the first of a queue's requests is overdue, by the queue's clock.
+fn earliest(state: &State, id: QueueId) -> Option<Duration> {
+    state.requests.queued().filter(|queued| queued.queue == id).filter_map(|queued| queued.due).min()
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.queues.remove(self.id);
+        match state.queues.get_mut(self.id) {
+            Some(queue) if queue.in_flight > 0 => {
+                queue.dropped = true;
+                queue.completions.clear();
+            }
+            _ => drop(state.queues.remove(self.id)),
+        }
     }
 }

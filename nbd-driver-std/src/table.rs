@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::Duration;
 
 use nbd_proto::error::CommandError;
 use nbd_proto::transmission::{self, Command, Extent};
@@ -123,7 +123,8 @@ pub(crate) struct Queued {
     pub(crate) command: Command,
     pub(crate) buffer: Vec<u8>,
     pub(crate) contexts: Vec<ContextExtents>,
-    pub(crate) deadline: Option<Instant>,
+    /// When it is overdue, by the queue's own clock.
+    pub(crate) due: Option<Duration>,
 }
 
 /// What a queue has to be told.
@@ -131,6 +132,8 @@ pub(crate) struct Queued {
 pub(crate) struct QueueState {
     pub(crate) in_flight: usize,
     pub(crate) completions: VecDeque<Completion>,
+    /// The queue was dropped. Its number must not go to another one while requests bear it.
+    pub(crate) dropped: bool,
 }
 
 /// Requests by their cookies.
