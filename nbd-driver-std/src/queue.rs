@@ -1,6 +1,6 @@
 //! Many requests in flight from one thread: buffers are handed in, and come back with the results.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use nbd_proto::error::{CommandError, Refused};
@@ -38,6 +38,18 @@ pub struct Queue {
     shared: Arc<Shared>,
     id: QueueId,
 }
+
+/// Ends a wait of a [`Queue`] from another thread: see [`Queue::interrupter`].
+#[derive(Clone, Debug)]
+pub struct Interrupter {
+    shared: Arc<Shared>,
+    id: QueueId,
+}
+
+/// A wait that another thread ended. Requests are as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another thread ended the wait")]
+pub struct Interrupted;
 
 /// The name of a request of a [`Queue`], unlike that of any other in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,9 +152,35 @@ impl Queue {
     /// Waits until a request has ended. `None` when none is left.
     pub fn wait(&mut self) -> Option<Completion> {
         let id = self.id;
-        let finished = move |state: &State| {
-            state.queues.get(id).is_none_or(|queue| !queue.completions.is_empty() || queue.in_flight == 0)
-        };
+        let nothing_left = move |state: &State| state.queues.get(id).is_none_or(|queue| queue.in_flight == 0);
+        self.wait_until(nothing_left).queues.get_mut(id)?.completions.pop_front()
+    }
+
+    /// The same, but an [`Interrupter`] can end the wait, or the next one if there is none now. Whoever has been
+    /// interrupted may get a completion all the same, and should look for other work after each.
+    pub fn wait_or_interrupt(&mut self) -> Result<Option<Completion>, Interrupted> {
+        let id = self.id;
+        let over =
+            move |state: &State| state.queues.get(id).is_none_or(|queue| queue.in_flight == 0 || queue.interrupted);
+        let mut state = self.wait_until(over);
+        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
+        let interrupted = std::mem::take(&mut queue.interrupted);
+        match queue.completions.pop_front() {
+            None if interrupted => Err(Interrupted),
+            completion => Ok(completion),
+        }
+    }
+
+    /// What another thread can end a [`wait_or_interrupt`](Self::wait_or_interrupt) with.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter { shared: self.shared.clone(), id: self.id }
+    }
+
+    /// Waits until there is a completion, or `over` says that there is no use.
+    fn wait_until(&self, over: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let id = self.id;
+        let finished =
+            |state: &State| over(state) || state.queues.get(id).is_some_and(|queue| !queue.completions.is_empty());
         let mut state = self.shared.lock();
         if !finished(&state) {
             self.shared.kick(&mut state, &Mine::nothing());
@@ -151,7 +189,14 @@ impl Queue {
             state = self.shared.wait(state, me, &mut Mine::nothing(), deadline, finished);
             state.unregister(me);
         }
-        state.queues.get_mut(id)?.completions.pop_front()
+        state
+    }
+}
+
+impl Interrupter {
+    /// Ends the wait that goes on, or else the next one.
+    pub fn interrupt(&self) {
+        self.shared.interrupt(self.id);
     }
 }
 

@@ -130,6 +130,8 @@ pub(crate) struct Queued {
 #[derive(Debug, Default)]
 pub(crate) struct QueueState {
     pub(crate) in_flight: usize,
+    /// Somebody wants the thread that waits to look at something else.
+    pub(crate) interrupted: bool,
     pub(crate) completions: VecDeque<Completion>,
 }
 
