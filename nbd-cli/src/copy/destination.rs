@@ -6,6 +6,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use nbd_driver_std::Interrupter;
 
 use super::file_sink::FileSink;
 use super::nbd_sink::NbdSink;
@@ -68,6 +69,14 @@ impl Destination {
                 Ok(Self::Nbd(Box::new(NbdSink::new(client, uri.to_string(), zeroes, args.flush))))
             }
             Place::Path(path) => open_path(path, size, args),
+        }
+    }
+
+    /// What wakes it while it waits for its server.
+    pub(crate) fn interrupter(&self) -> Option<Interrupter> {
+        match self {
+            Self::Nbd(sink) => Some(sink.interrupter()),
+            Self::File(_) | Self::Stream(_) | Self::Null => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use anyhow::bail;
-use nbd_driver_std::{Client, Completion, Error, Queue, Ticket};
+use nbd_driver_std::{Client, Completion, Error, Interrupted, Interrupter, Queue, Ticket};
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
 use nbd_proto::wire::number::CommandType;
@@ -73,6 +73,10 @@ impl NbdSink {
         &self.client
     }
 
+    pub(crate) fn interrupter(&self) -> Interrupter {
+        self.queue.interrupter()
+    }
+
     pub(crate) fn skips_zeroes(&self) -> bool {
         self.zeroes.skip
     }
@@ -101,9 +105,10 @@ impl NbdSink {
             match next {
                 Next::Piece(piece) => self.take(piece, intake)?,
                 Next::End if self.in_flight.is_empty() => break,
-                Next::Nothing | Next::End => match self.queue.wait() {
-                    Some(completion) => self.finish(completion, intake)?,
-                    None => bail!("{}: the answers to {} requests are missing", self.name, self.in_flight.len()),
+                Next::Nothing | Next::End => match self.queue.wait_or_interrupt() {
+                    Ok(Some(completion)) => self.finish(completion, intake)?,
+                    Err(Interrupted) => {}
+                    Ok(None) => bail!("{}: the answers to {} requests are missing", self.name, self.in_flight.len()),
                 },
             }
         }

@@ -1,7 +1,7 @@
 //! An export as a source.
 
-use anyhow::Context as _;
-use nbd_driver_std::{Client, Completion, Queue};
+use anyhow::{Context as _, bail};
+use nbd_driver_std::{Client, Completion, Interrupted, Interrupter, Queue};
 use nbd_proto::uri::NbdUri;
 
 use super::extents;
@@ -11,16 +11,21 @@ use super::source::plan;
 
 pub(crate) struct NbdSource {
     client: Client,
+    queue: Queue,
     name: String,
 }
 
 impl NbdSource {
     pub(crate) fn new(client: Client, uri: &NbdUri) -> Self {
-        Self { client, name: uri.to_string() }
+        Self { queue: client.queue(), client, name: uri.to_string() }
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    pub(crate) fn interrupter(&self) -> Interrupter {
+        self.queue.interrupter()
     }
 
     /// Keeps as many reads in flight as there are buffers. It waits for a buffer only when nothing is in flight:
@@ -30,28 +35,34 @@ impl NbdSource {
         let extents = if known { extents::of_export(self.client.clone()) } else { extents::unknown() };
         let mut reads = Reads {
             plan: plan(extents, self.client.size(), geometry),
-            queue: self.client.queue(),
+            queue: self.queue,
             in_flight: 0,
             name: &self.name,
         };
+        let mut more = true;
         loop {
-            let buffer = if reads.in_flight == 0 { supply.wait_for_buffer() } else { supply.buffer() };
-            let more = match buffer {
-                Some(buffer) => reads.start(buffer, supply)?,
-                None if reads.in_flight == 0 => return Ok(()),
-                None => false,
-            };
             if more {
-                continue;
+                let buffer = if reads.in_flight == 0 { supply.wait_for_buffer() } else { supply.buffer() };
+                match buffer {
+                    Some(buffer) => {
+                        more = reads.start(buffer, supply)?;
+                        continue;
+                    }
+                    None if reads.in_flight == 0 => return Ok(()),
+                    None => {}
+                }
+            } else if reads.in_flight == 0 {
+                return Ok(());
             }
-            match reads.queue.wait() {
-                Some(completion) => {
+            match reads.queue.wait_or_interrupt() {
+                Ok(Some(completion)) => {
                     reads.in_flight -= 1;
                     if !supply.hand_over(reads.finish(completion)?) {
                         return Ok(());
                     }
                 }
-                None => return Ok(()),
+                Err(Interrupted) => {}
+                Ok(None) => bail!("{}: the answers to {} requests are missing", reads.name, reads.in_flight),
             }
         }
     }

@@ -8,15 +8,18 @@
 //!
 //! There is a fixed number of buffers, and a piece owns one until the destination has done with it: that bounds
 //! both the memory and the number of pieces under way. Neither thread waits for the other one while it has
-//! something in flight itself, so there is always one that can go on.
+//! something in flight itself, so there is always one that can go on. A thread that waits for its server is woken
+//! when there is something new for it to send.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use nbd_driver_std::Interrupter;
 
 use super::destination::Destination;
 use super::progress::Meter;
@@ -58,16 +61,55 @@ impl Piece {
     }
 }
 
+/// Wakes a thread that waits for its server.
+struct Bell {
+    /// Whether it is about to wait, or waits.
+    armed: AtomicBool,
+    interrupter: Option<Interrupter>,
+}
+
+impl Bell {
+    fn new(interrupter: Option<Interrupter>) -> Arc<Self> {
+        Arc::new(Self { armed: AtomicBool::new(false), interrupter })
+    }
+
+    fn ring(&self) {
+        if let Some(interrupter) = &self.interrupter {
+            if self.armed.swap(false, Ordering::SeqCst) {
+                interrupter.interrupt();
+            }
+        }
+    }
+
+    /// Looks for something to do; if there is nothing, it will ring when there is.
+    fn look<T>(&self, channel: &Receiver<T>) -> Result<T, TryRecvError> {
+        match channel.try_recv() {
+            Err(TryRecvError::Empty) => {
+                self.armed.store(true, Ordering::SeqCst);
+                // It may have come before the bell was armed.
+                let second = channel.try_recv();
+                if second.is_ok() {
+                    self.armed.store(false, Ordering::SeqCst);
+                }
+                second
+            }
+            first => first,
+        }
+    }
+}
+
 /// The source's end.
 pub(crate) struct Supply {
     buffers: Receiver<Vec<u8>>,
     pieces: Sender<Piece>,
+    mine: Arc<Bell>,
+    theirs: Arc<Bell>,
 }
 
 impl Supply {
-    /// A buffer, if one is free now.
+    /// A buffer, if one is free now. If not, the source's interrupter is called when there is.
     pub(crate) fn buffer(&self) -> Option<Vec<u8>> {
-        self.buffers.try_recv().ok()
+        self.mine.look(&self.buffers).ok()
     }
 
     /// The next buffer to become free; `None` if the destination has failed.
@@ -78,7 +120,9 @@ impl Supply {
     /// Says whether the destination still takes anything.
     #[must_use]
     pub(crate) fn hand_over(&self, piece: Piece) -> bool {
-        self.pieces.send(piece).is_ok()
+        let taken = self.pieces.send(piece).is_ok();
+        self.theirs.ring();
+        taken
     }
 }
 
@@ -87,6 +131,8 @@ pub(crate) struct Intake {
     pieces: Receiver<Piece>,
     buffers: Sender<Vec<u8>>,
     done: Arc<AtomicU64>,
+    mine: Arc<Bell>,
+    theirs: Arc<Bell>,
 }
 
 /// What there is for the destination right now.
@@ -98,8 +144,9 @@ pub(crate) enum Next {
 }
 
 impl Intake {
+    /// If there is nothing, the destination's interrupter is called when there is.
     pub(crate) fn now(&self) -> Next {
-        match self.pieces.try_recv() {
+        match self.mine.look(&self.pieces) {
             Ok(piece) => Next::Piece(piece),
             Err(TryRecvError::Empty) => Next::Nothing,
             Err(TryRecvError::Disconnected) => Next::End,
@@ -115,6 +162,7 @@ impl Intake {
         self.done.fetch_add(length, Ordering::Relaxed);
         // A source that has read everything takes no buffers back.
         let _ = self.buffers.send(buffer);
+        self.theirs.ring();
     }
 }
 
@@ -126,20 +174,23 @@ pub(crate) fn run(
     geometry: Geometry,
     mut meter: Meter,
 ) -> anyhow::Result<()> {
+    let total = source.size();
     let (piece_sender, pieces) = mpsc::channel();
     let (buffer_sender, buffers) = mpsc::channel();
     for _ in 0..geometry.depth {
         buffer_sender.send(Vec::new()).context("filling a channel")?;
     }
     let done = Arc::new(AtomicU64::new(0));
-    let supply = Supply { buffers, pieces: piece_sender };
-    let intake = Intake { pieces, buffers: buffer_sender, done: done.clone() };
+    let reader = Bell::new(source.interrupter());
+    let writer = Bell::new(destination.interrupter());
+    let supply = Supply { buffers, pieces: piece_sender, mine: reader.clone(), theirs: writer.clone() };
+    let intake = Intake { pieces, buffers: buffer_sender, done: done.clone(), mine: writer, theirs: reader };
     let (outcomes, outcome) = mpsc::channel();
 
     let report = outcomes.clone();
     spawn("source", move || {
-        let result = source.run(&geometry, &supply);
-        // The order matters: a destination that sees the end must not be done before this failure is known.
+        let result = guarded(|| source.run(&geometry, &supply));
+        // A destination that sees the end of the pieces makes a good end of its own, and must not after a failure.
         let failed = result.is_err();
         let _ = report.send(result);
         if failed {
@@ -147,7 +198,7 @@ pub(crate) fn run(
         }
     })?;
     spawn("destination", move || {
-        let _ = outcomes.send(destination.run(&intake));
+        let _ = outcomes.send(guarded(|| destination.run(&intake)));
     })?;
 
     let mut left = 2;
@@ -159,11 +210,21 @@ pub(crate) fn run(
                 return Err(error);
             }
             Err(RecvTimeoutError::Timeout) => meter.show(done.load(Ordering::Relaxed)),
-            Err(RecvTimeoutError::Disconnected) => bail!("a thread of the copy has died"),
+            Err(RecvTimeoutError::Disconnected) => bail!("a thread of the copy is gone"),
         }
+    }
+    let done = done.load(Ordering::Relaxed);
+    match total {
+        Some(total) if total != done => bail!("{done} of {total} bytes were copied, and nothing has failed: a bug"),
+        _ => {}
     }
     meter.finish();
     Ok(())
+}
+
+/// A thread that panics has failed like any other.
+fn guarded(body: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| bail!("this program has a bug; see the message above"))
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {

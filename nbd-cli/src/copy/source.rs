@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt as _;
 
 use anyhow::{Context as _, bail};
+use nbd_driver_std::Interrupter;
 
 use super::extents::{self, Extents};
 use super::file_source::FileSource;
@@ -65,6 +66,14 @@ impl Source {
         match self {
             Self::File(source) => source.identity(),
             Self::Nbd(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// What wakes it while it waits for its server.
+    pub(crate) fn interrupter(&self) -> Option<Interrupter> {
+        match self {
+            Self::Nbd(source) => Some(source.interrupter()),
+            Self::File(_) | Self::Stream(_) => None,
         }
     }
 
