@@ -26,7 +26,7 @@ use nbd_proto::wire::number::{ContextId, Cookie};
 use crate::error::seconds;
 use crate::queue::Completion;
 use crate::stream::Stream;
-use crate::table::{Outcome, QueueState, Request, Requests, Slab, Waiter, WaiterId, Want};
+use crate::table::{Outcome, QueueId, QueueState, Request, Requests, Slab, Waiter, WaiterId, Want};
 
 /// Room for headers and small payloads. What does not fit lands in its buffer directly.
 const SCRATCH: usize = 128 * 1024;
@@ -334,6 +334,18 @@ impl Shared {
             Err(error) => engine.give_up(&format!("receiving from the server: {error}")),
         }
         true
+    }
+
+    /// Has the thread that waits for a queue look up.
+    pub(crate) fn interrupt(&self, id: QueueId) {
+        let mut state = self.lock();
+        let Some(queue) = state.queues.get_mut(id) else { return };
+        queue.interrupted = true;
+        state.wake_first(|want| want == Want::Completion(id));
+        if state.waiting.is_some() {
+            // It may be the one that waits for the socket.
+            self.stream.wake();
+        }
     }
 
     /// Waits until nothing is in flight, sends `DISC`, and waits until the server has hung up, or for `patience`.

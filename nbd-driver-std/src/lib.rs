@@ -45,7 +45,7 @@ pub use block_status::BlockStatus;
 pub use client::{Client, ContextExtents};
 pub use error::Error;
 pub use options::{ConnectOptions, Oversize, Unaligned};
-pub use queue::{Completion, Queue, Rejected, Ticket};
+pub use queue::{Completion, Interrupted, Interrupter, Queue, Rejected, Ticket};
 
 pub use nbd_proto;
 

@@ -42,6 +42,18 @@ pub struct Queue {
     clock: Duration,
 }
 
+/// Ends a wait of a [`Queue`] from another thread: see [`Queue::interrupter`].
+#[derive(Clone, Debug)]
+pub struct Interrupter {
+    shared: Arc<Shared>,
+    id: QueueId,
+}
+
+/// A wait that another thread ended. Requests are as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another thread ended the wait")]
+pub struct Interrupted;
+
 /// The name of a request of a [`Queue`], unlike that of any other in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(u64);
@@ -144,9 +156,26 @@ impl Queue {
 
     /// Waits until a request has ended. `None` when none is left.
     pub fn wait(&mut self) -> Option<Completion> {
+        self.wait_until(|_| false).ok().flatten()
+    }
+
+    /// The same, but an [`Interrupter`] can end the wait, or the next one if there is none now. Whoever has been
+    /// interrupted may get a completion all the same, and should look for other work after each.
+    pub fn wait_or_interrupt(&mut self) -> Result<Option<Completion>, Interrupted> {
+        self.wait_until(|queue| queue.interrupted)
+    }
+
+    /// What another thread can end a [`wait_or_interrupt`](Self::wait_or_interrupt) with.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter { shared: self.shared.clone(), id: self.id }
+    }
+
+    /// Waits until there is a completion, nothing to wait for, or `ended` says that it is time.
+    fn wait_until(&mut self, ended: impl Fn(&QueueState) -> bool) -> Result<Option<Completion>, Interrupted> {
         let id = self.id;
-        let finished = move |state: &State| {
-            state.queues.get(id).is_none_or(|queue| !queue.completions.is_empty() || queue.in_flight == 0)
+        let finished = |state: &State| {
+            let over = |queue: &QueueState| !queue.completions.is_empty() || queue.in_flight == 0 || ended(queue);
+            state.queues.get(id).is_none_or(over)
         };
         let mut place = Place::new(&self.shared);
         let mut state = self.shared.lock();
@@ -160,7 +189,20 @@ impl Queue {
             place.leave(&mut state);
             self.clock = self.clock.saturating_add(started.elapsed());
         }
-        state.queues.get_mut(id)?.completions.pop_front()
+        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
+        let interrupted = ended(queue);
+        queue.interrupted &= !interrupted;
+        match queue.completions.pop_front() {
+            None if interrupted => Err(Interrupted),
+            completion => Ok(completion),
+        }
+    }
+}
+
+impl Interrupter {
+    /// Ends the wait that goes on, or else the next one.
+    pub fn interrupt(&self) {
+        self.shared.interrupt(self.id);
     }
 }
 

@@ -131,6 +131,8 @@ pub(crate) struct Queued {
 #[derive(Debug, Default)]
 pub(crate) struct QueueState {
     pub(crate) in_flight: usize,
+    /// Somebody wants the thread that waits to look at something else.
+    pub(crate) interrupted: bool,
     pub(crate) completions: VecDeque<Completion>,
     /// The queue was dropped. Its number must not go to another one while requests bear it.
     pub(crate) dropped: bool,

@@ -1,0 +1,64 @@
+//! The command line.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::copy::CopyArgs;
+use crate::info::InfoArgs;
+
+/// Look at NBD servers, and copy disks from and to them.
+#[derive(Debug, Parser)]
+#[command(name = "nbd", version, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// Show every step of the protocol on standard error
+    ///
+    /// The environment variable `NBD_LOG` does the same, with a choice: `NBD_LOG=debug`, `NBD_LOG=nbd_driver_std=trace`.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  nbd info nbd://localhost
+  nbd info --list nbd+unix:///?socket=/run/nbd.sock
+  nbd copy nbd://server/disk disk.img
+  nbd copy disk.img nbd://server/disk";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what an NBD server offers
+    Info(InfoArgs),
+    /// Copy a disk between NBD servers, files, devices and pipes
+    Copy(CopyArgs),
+    /// Print a script that completes this command in a shell
+    #[command(after_help = "Examples:
+  nbd completion bash > ~/.local/share/bash-completion/completions/nbd
+  nbd completion zsh  > ~/.zfunc/_nbd
+  nbd completion fish > ~/.config/fish/completions/nbd.fish")]
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+pub(crate) fn completion(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "nbd", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

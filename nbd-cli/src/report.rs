@@ -1,0 +1,85 @@
+//! How a failure is told: one line, and nothing in it that could play tricks on a terminal.
+
+use std::fmt::Write as _;
+use std::io;
+use std::process::ExitCode;
+
+use nbd_driver_std::Error;
+use nbd_proto::error::{Ended, Unavailable};
+
+/// What a shell shows for a program that was ended by SIGPIPE.
+const BROKEN_PIPE: u8 = 141;
+
+/// Prints why the command failed, and returns its exit code.
+pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        // Whoever read our output has seen enough, which is no news.
+        return ExitCode::from(BROKEN_PIPE);
+    }
+    let mut line = "nbd".to_owned();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some say what their cause says, too.
+        if !line.ends_with(&cause) {
+            let _ = write!(line, ": {cause}");
+        }
+    }
+    if let Some(hint) = error.chain().find_map(|cause| hint(cause.downcast_ref::<Error>()?)) {
+        let _ = write!(line, "; {hint}");
+    }
+    eprintln!("{}", one_line(&line));
+    ExitCode::FAILURE
+}
+
+/// A closed standard output. Broken pipes to servers are wrapped by the driver and do not look like this.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    kind(error.root_cause()) == Some(io::ErrorKind::BrokenPipe)
+        && !error.chain().any(|cause| cause.downcast_ref::<Error>().is_some())
+}
+
+/// What can be done about it.
+fn hint(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Io { source, .. } => match source.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some("is the server running there?"),
+            io::ErrorKind::PermissionDenied => Some("may this user connect to it?"),
+            io::ErrorKind::TimedOut => Some("--timeout sets how long to wait"),
+            _ => None,
+        },
+        Error::Timeout { .. } => Some("--timeout sets how long to wait"),
+        Error::NoSuchContext { .. } => Some("`nbd info URI` shows the contexts that the server has"),
+        Error::Connection(nbd_proto::error::Error::Ended(Ended::GivenUp { reason })) if reason.contains("within") => {
+            Some("--timeout sets how long to wait")
+        }
+        Error::Connection(nbd_proto::error::Error::InvalidMessage(_)) => {
+            Some("is it an NBD server that listens there?")
+        }
+        Error::Connection(nbd_proto::error::Error::Unavailable(Unavailable::Refused(_))) => {
+            Some("`nbd info --list URI` shows the exports that the server has")
+        }
+        _ => None,
+    }
+}
+
+/// Escapes what would not print, or would move the cursor. Backslashes and quotes stay: text from a peer that
+/// is in here may have been escaped before.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn a_message_is_one_line_without_control_characters() {
+        assert_eq!(one_line("a\nb\u{1b}[2J \"c\" d\\u{1b}"), "a\\nb\\u{1b}[2J \"c\" d\\u{1b}");
+    }
+}
