@@ -9,7 +9,8 @@ use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Disk, Nbdkit, Script, oldstyle_greeting};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::sockopt::{socket_keepalive, tcp_nodelay};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::peer::{ALL, Peer};
 use crate::support::{MIB, must_end};
@@ -100,7 +101,7 @@ fn unix_sockets() {
 fn abstract_unix_sockets() {
     must_end(|| {
         let name = format!("nbd-driver-std-{}", std::process::id());
-        let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
         bind(&listener, &SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
         listen(&listener, 1).unwrap();
         let listener = UnixListener::from(listener);
@@ -147,10 +148,10 @@ fn a_given_socket_may_lead_to_a_real_server_and_a_named_export() {
 
 #[test]
 fn what_is_no_stream_socket_is_refused() {
-    let (pipe, _writer) = std::io::pipe().unwrap();
+    let (pipe, _writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let (datagram, _other) = UnixDatagram::pair().unwrap();
     let file = tempfile::tempfile().unwrap();
-    for fd in [OwnedFd::from(pipe), datagram.into(), file.into()] {
+    for fd in [pipe, datagram.into(), file.into()] {
         let message = message(ConnectOptions::new().connect_fd(fd, ""));
         assert!(message.contains("file descriptor") && message.to_lowercase().contains("socket"), "{message}");
     }
@@ -159,7 +160,7 @@ fn what_is_no_stream_socket_is_refused() {
 #[test]
 fn a_socket_that_is_not_connected_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let unconnected = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let unconnected = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     for fd in [OwnedFd::from(listener), unconnected] {
         let message = message(ConnectOptions::new().connect_fd(fd, ""));
         assert!(message.contains("not connected"), "{message}");

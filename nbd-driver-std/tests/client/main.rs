@@ -5,6 +5,7 @@
 
 mod addresses;
 mod both_ways;
+mod chaos;
 mod failures;
 mod interop;
 mod interop_contexts;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use nbd_driver_std::nbd_proto::error::Refused;
 use nbd_driver_std::{Client, ConnectOptions, Error, Unaligned};
 use nbd_testkit::{Disk, Nbdkit, Server, pattern};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::peer::{ALL, BLOCK_STATUS, DISC, Facts, Peer, READ, WRITE, newstyle};
 use crate::support::{KIB, MIB, Random, assert_same, contents, must_end, refused};
@@ -145,7 +144,7 @@ fn the_middle_of_one_write_is_safe_from_the_edge_of_another() {
                 if request.kind == WRITE && request.length > 4096 {
                     // A chance for the other write to read its block before this is done.
                     reached.send(()).unwrap();
-                    if comes_within(peer, Duration::from_millis(200)) {
+                    if peer.comes_within(Duration::from_millis(200)) {
                         let other = peer.expect(READ);
                         peer.perform(&other, &mut disk);
                     }
@@ -164,11 +163,6 @@ fn the_middle_of_one_write_is_safe_from_the_edge_of_another() {
         drop(client);
         server.join().unwrap();
     });
-}
-
-fn comes_within(peer: &Peer, patience: Duration) -> bool {
-    let mut fds = [PollFd::new(&peer.0, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec::try_from(patience).unwrap())).unwrap() > 0
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::{PATIENCE, newstyle_greeting, oldstyle_greeting};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Transmission flags: all that goes with simple replies.
 pub(crate) const ALL: u16 = 0b1100_0110_1101;
@@ -157,6 +159,12 @@ impl Peer {
             self.0.read_exact(&mut request.data).ok()?;
         }
         Some(request)
+    }
+
+    /// Whether a request comes, or the end, within this time. For no more than a chance to be given.
+    pub(crate) fn comes_within(&self, patience: Duration) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::try_from(patience).unwrap())).unwrap() > 0
     }
 
     /// A request that has to come.

@@ -15,7 +15,7 @@ const QUEUES: u64 = 4;
 const PART: u64 = MIB;
 const BASE: &str = "base:allocation";
 
-fn disk() -> Disk {
+pub(crate) fn disk() -> Disk {
     Disk::patterned(((THREADS + QUEUES) * PART) as usize, 1)
 }
 
@@ -81,7 +81,8 @@ fn queue_user(client: &Client, start: u64, model: &mut [u8], turns: u64) {
     assert_eq!(queue.in_flight(), 0);
 }
 
-fn run(client: &Client, initial: &[u8], turns: u64) -> Vec<u8> {
+/// All of them, at once. Returns what must be on the disk afterwards.
+pub(crate) fn run(client: &Client, initial: &[u8], turns: u64) -> Vec<u8> {
     thread::scope(|scope| {
         let users: Vec<_> = (0..THREADS + QUEUES)
             .map(|number| {
