@@ -4,7 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use nbd_driver_std::Client;
+use nbd_driver_std::{Client, Error};
 use nbd_proto::wire::flags::AllocationFlags;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -43,7 +43,7 @@ struct OfExport {
 }
 
 impl OfExport {
-    fn ask(&mut self) -> Result<(), nbd_driver_std::Error> {
+    fn ask(&mut self) -> Result<(), Error> {
         let end = self.client.size().min(self.at.saturating_add(self.window));
         let mut found: Vec<Extent> = Vec::new();
         for extent in self.client.block_status(CONTEXT, self.at..end)? {
@@ -76,16 +76,20 @@ impl Iterator for OfExport {
             }
             match self.ask() {
                 Ok(()) => {}
-                Err(error @ nbd_driver_std::Error::Command(_)) => {
+                Err(error) if is_fatal(&error) => return Some(Err(error.into())),
+                Err(error) => {
                     // The map is a help, not a need: what the server cannot tell is read.
                     tracing::warn!(%error, "asking for extents; the rest is read");
                     self.at = self.client.size();
-                    return None;
                 }
-                Err(error) => return Some(Err(error.into())),
             }
         }
     }
+}
+
+/// Whether the connection is over.
+fn is_fatal(error: &Error) -> bool {
+    matches!(error, Error::Connection(_) | Error::Io { .. } | Error::Timeout { .. })
 }
 
 /// Of a file, as far as its file system tells.

@@ -30,7 +30,9 @@ impl Source {
             }
             Place::Uri(uri) => {
                 let uri = link::parse(uri)?;
-                let mut options = args.link.options(None).max_in_flight(args.depth() as usize);
+                // Only for the walk over the extents, which servers may cut within a block.
+                let unaligned = nbd_driver_std::Unaligned::Pad;
+                let mut options = args.link.options(None).max_in_flight(args.depth() as usize).unaligned(unaligned);
                 if !args.no_extents {
                     options = options.meta_context(extents::CONTEXT);
                 }

@@ -87,14 +87,14 @@ impl Export {
             Some(Err(refusal)) => Details::Refused(refusal),
             None => Details::Unknown,
         };
-        let more = match &details {
-            Details::Known(info) => info.description.clone(),
-            Details::Refused(_) | Details::Unknown => None,
+        let (canonical, more) = match &details {
+            Details::Known(info) => (info.canonical_name.clone(), info.description.clone()),
+            Details::Refused(_) | Details::Unknown => (None, None),
         };
         Self {
             description: Some(description).filter(|text| !text.is_empty()).or(more),
             uri: with_name(uri, &name),
-            name,
+            name: canonical.unwrap_or(name),
             contexts: Some(contexts).filter(|names| !names.is_empty()),
             details,
         }

@@ -131,9 +131,8 @@ fn percent(part: u64, whole: u64) -> f64 {
 
 /// Six significant digits, and an integer where it is one.
 fn short(percent: f64) -> Value {
-    let digits = format!("{percent:.*}", if percent < 10.0 { 5 } else { 4 });
-    let digits = digits.trim_end_matches('0').trim_end_matches('.');
-    digits.parse::<u64>().map_or_else(|_| json!(digits.parse::<f64>().unwrap_or_default()), |whole| json!(whole))
+    let rounded: f64 = format!("{percent:.5e}").parse().unwrap_or_default();
+    rounded.to_string().parse::<u64>().map_or_else(|_| json!(rounded), |whole| json!(whole))
 }
 
 /// What is known of a context's flags.
@@ -151,4 +150,23 @@ fn describe(context: &str, flags: u64) -> Option<String> {
         _ => return None,
     };
     Some(known.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{percent, short};
+
+    #[test]
+    fn percentages_have_six_digits() {
+        for (part, whole, shown) in [
+            (1, 2, "50"),
+            (1, 1, "100"),
+            (1, 6, "16.6667"),
+            (13, 2560, "0.507812"),
+            (0, 5, "0"),
+            (1, 3_000_000, "0.0000333333"),
+        ] {
+            assert_eq!(short(percent(part, whole)).to_string(), shown);
+        }
+    }
 }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use nbd_driver_std::Unaligned;
 
 use crate::link::{self, LinkArgs};
 use ask::Question;
@@ -100,7 +101,9 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
     if args.size {
         writeln!(out, "{}", link::connect(&options, &uri)?.size())?;
     } else if let Some(context) = &args.map {
-        let client = link::connect(&options.meta_context(context), &uri)?;
+        // Servers may cut extents within a block; the walk goes on from there.
+        let options = options.meta_context(context).unaligned(Unaligned::Pad);
+        let client = link::connect(&options, &uri)?;
         let format = map::Format { json: args.json, totals: args.totals, paint };
         map::show(&client, context, &uri, &format, &mut out)?;
     } else {
