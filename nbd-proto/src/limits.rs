@@ -39,6 +39,9 @@ pub struct HandshakeLimits {
     /// How many replies one option may bring before its final one. Default 65,536.
     pub replies_per_option: u32,
     /// How many payload bytes all replies of a connection may bring together. Default 16 MiB.
+    ///
+    /// Names are kept, each in a string of its own: a server that sends nothing but names of one byte makes a
+    /// flow use up to some twelve times as much memory.
     pub reply_bytes: u64,
 }
 

@@ -1,15 +1,16 @@
-//! Whatever a server sends, the transmission engine's memory stays within a bound.
+//! Whatever a server sends, the memory of the engines stays within a bound.
 //!
-//! A binary of its own, because it counts what the whole process allocates.
+//! A binary of its own, because it has an allocator of its own, which counts.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![allow(clippy::disallowed_macros, reason = "the counting allocator has no value to keep its counts in")]
 
 #[path = "common/counting.rs"]
 mod counting;
 
 use nbd_proto::error::{Error, PeerMisbehaved, Refused};
-use nbd_proto::handshake::{Connect, ConnectSettings, Flow, Status};
-use nbd_proto::limits::{MAX_EXTENTS, MAX_FRAGMENTS};
+use nbd_proto::handshake::{Connect, ConnectSettings, Flow, List, ListSettings, Status};
+use nbd_proto::limits::{HandshakeLimits, MAX_EXTENTS, MAX_FRAGMENTS};
 use nbd_proto::transmission::{Client, ClientSettings, Command, Event};
 use nbd_proto::wire::chunk::{Chunk, Descriptor, Descriptors, ErrorChunk, OffsetHole, Width};
 use nbd_proto::wire::flags::{HandshakeFlags, ReplyFlags, TransmissionFlags};
@@ -78,7 +79,6 @@ fn cookies() -> impl Iterator<Item = Cookie> {
     (0..LIMIT as u64).map(|slot| Cookie(1 << 32 | slot))
 }
 
-/// One test for all attacks: two at a time would count each other's memory.
 #[test]
 fn no_server_makes_the_engine_grow_without_bound() {
     // Reads in ever more pieces: a pair of 64-bit numbers each, in memory that doubles as it grows.
@@ -167,4 +167,48 @@ fn no_server_makes_the_engine_grow_without_bound() {
     // The Done comes first, then the error.
     assert!(client.over().is_some());
     assert_eq!(result, Err(PeerMisbehaved::TooManyFragments.into()));
+}
+
+/// The shortest names that there can be, for each export, until the limit is reached: what is kept beside each
+/// weighs most then.
+#[test]
+fn no_server_makes_a_listing_grow_without_bound() {
+    const EXPORTS: usize = 100;
+    const LIMIT: usize = 1 << 20;
+    let limits = HandshakeLimits::default().with_reply_bytes(LIMIT as u64);
+    let (mut flow, mut out) = (List::new(ListSettings::default().with_limits(limits)), Vec::with_capacity(1 << 16));
+    let before = counting::bytes();
+    let mut message = Vec::with_capacity(1 << 16);
+    let mut say = |write: &mut dyn FnMut(&mut Vec<u8>)| {
+        message.clear();
+        write(&mut message);
+        let consumed = flow.input(&message, &mut out);
+        out.clear();
+        consumed
+    };
+    let ack = |option: OptionCode| move |out: &mut Vec<u8>| OptionReply::Ack.emit(option, out);
+    say(&mut |out| Greeting::Newstyle(HandshakeFlags::FIXED_NEWSTYLE).emit(out)).unwrap();
+    say(&mut ack(OptionCode::EXTENDED_HEADERS)).unwrap();
+    for _ in 0..EXPORTS {
+        say(&mut |out| OptionReply::Server { name: "", description: b"" }.emit(OptionCode::LIST, out)).unwrap();
+    }
+    say(&mut ack(OptionCode::LIST)).unwrap();
+    let facts = ExportFacts { size: 1, flags: TransmissionFlags::HAS_FLAGS };
+    let context = OptionReply::MetaContext { id: ContextId(0), name: "x" };
+    let end = 'server: loop {
+        say(&mut |out| OptionReply::Info(Info::Export(facts)).emit(OptionCode::INFO, out)).unwrap();
+        say(&mut ack(OptionCode::INFO)).unwrap();
+        for round in [limits.replies_per_option, 0] {
+            for _ in 0..round {
+                if let Err(error) = say(&mut |out| context.emit(OptionCode::LIST_META_CONTEXT, out)) {
+                    break 'server error;
+                }
+            }
+            say(&mut ack(OptionCode::LIST_META_CONTEXT)).unwrap();
+        }
+    };
+    assert_eq!(end, PeerMisbehaved::TooManyReplyBytes { limit: LIMIT as u64 }.into());
+    let grown = counting::bytes() - before;
+    assert!(grown > LIMIT, "nothing was kept");
+    assert!(grown <= 12 * LIMIT, "{grown} bytes for a listing");
 }

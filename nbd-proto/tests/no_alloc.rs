@@ -1,8 +1,9 @@
 //! Once warm, commands cost no allocation.
 //!
-//! A binary of its own, because it counts what the whole process allocates.
+//! A binary of its own, because it has an allocator of its own, which counts.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![allow(clippy::disallowed_macros, reason = "the counting allocator has no value to keep its counts in")]
 
 #[path = "common/counting.rs"]
 mod counting;
@@ -142,7 +143,6 @@ fn round(client: &mut Client, style: ReplyStyle, stream: &mut Vec<u8>, buffer: &
     assert_eq!((done, client.in_flight()), (count, 0));
 }
 
-/// One test for all styles: two at a time would count each other's allocations.
 #[test]
 fn a_warm_engine_allocates_nothing() {
     for style in [ReplyStyle::Simple, ReplyStyle::Structured, ReplyStyle::Extended] {

@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use smallvec::smallvec;
 
 use super::{Pace, take};
-use crate::error::{Error, PeerMisbehaved};
+use crate::error::Error;
 use crate::handshake::{
     ClientHandshake, Connect, ConnectSettings, Flow, HandshakeEvent, HandshakeSettings, List, ListSettings, Status,
     TlsPolicy,
@@ -308,13 +308,6 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => {
                     assert!(self.over.as_ref().is_none_or(|first| *first == error), "another error than before");
-                    // In pieces the agreement is told before the bytes behind it are seen.
-                    if error == PeerMisbehaved::ClearTextBehindStartTls.into() {
-                        let agreed = |text: &String| text.starts_with("Done") && text.contains("STARTTLS");
-                        if self.events.last().is_some_and(agreed) {
-                            self.events.pop();
-                        }
-                    }
                     self.over = Some(error);
                     break;
                 }

@@ -53,7 +53,9 @@ pub enum HandshakeEvent<'a> {
     Opened(HandshakeStyle),
     /// An answer to the option under way that is not its last.
     Reply(OptionReply<'a>),
-    /// The last answer: the option succeeded, or the server refused it, and the next one can be chosen.
+    /// The last answer: the option succeeded, or the server refused it. The next one can be chosen, unless
+    /// [`Status::Ready`] says that this was the last. A `STARTTLS` that succeeds has no `Done`: what it brings is
+    /// [`Status::SwitchToTls`].
     Done {
         /// The option.
         option: OptionCode,
@@ -195,10 +197,11 @@ impl ClientHandshake {
         self.tls
     }
 
-    /// What the last successful `INFO` told. `None` before it, and once another option was chosen.
+    /// What the last successful `INFO` told, or what the greeting, `GO` or `EXPORT_NAME` told once the status is
+    /// [`Status::Ready`]. `None` before it, once another option was chosen, and after an error.
     pub fn export_info(&self) -> Option<ExportInfo> {
-        let under_way = matches!(self.state, Ok(State::AwaitOptionReply(_) | State::SkipInfo { .. }));
-        let facts = self.export.facts.filter(|_| !under_way)?;
+        let told = matches!(self.state, Ok(State::Choose | State::Ready));
+        let facts = self.export.facts.filter(|_| told)?;
         Some(ExportInfo {
             size: facts.size,
             flags: facts.flags,
@@ -208,10 +211,11 @@ impl ClientHandshake {
         })
     }
 
-    /// The contexts that the last `SET_META_CONTEXT` selected: none while it is under way, or if it failed.
+    /// The contexts that the last `SET_META_CONTEXT` selected: none while it is under way, or if it failed, and
+    /// none after an error.
     pub fn contexts(&self) -> &[MetaContext] {
         match self.state {
-            Ok(State::AwaitOptionReply(OptionCode::SET_META_CONTEXT)) => &[],
+            Ok(State::AwaitOptionReply(OptionCode::SET_META_CONTEXT)) | Err(_) => &[],
             _ => &self.selection.contexts,
         }
     }
@@ -346,7 +350,8 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// The end of the handshake, by value. Refused unless the status is [`Status::Ready`].
+    /// The end of the handshake, by value. An error unless the status is [`Status::Ready`]: the one that ended the
+    /// handshake, or [`Ended::GivenUp`] where it was not over.
     pub fn finish(self) -> Result<Negotiated, Error> {
         match (&self.state, self.export_info()) {
             (Ok(State::Ready), Some(info)) => {
@@ -486,7 +491,10 @@ impl ClientHandshake {
         match reply {
             OptionReply::Ack => {
                 self.acknowledged(option, input.len() > consumed)?;
-                Ok(Advance::event(consumed, HandshakeEvent::Done { option, outcome: Ok(()) }))
+                // No event for the agreement to TLS: clear text behind it is fatal in this very call if it came in
+                // the same slice, and else in the next, so an event would depend on how the input was cut.
+                let event = HandshakeEvent::Done { option, outcome: Ok(()) };
+                Ok(Advance { consumed, event: Some(event).filter(|_| option != OptionCode::STARTTLS) })
             }
             OptionReply::Error { reply, message } => {
                 let refusal = Refusal { option, reply, message: lossy(message) };

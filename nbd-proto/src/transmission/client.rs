@@ -19,7 +19,7 @@ use crate::wire::request::{BlockStatusPayload, CompactRequest, ExtendedRequest};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientSettings {
-    /// How many requests may be in flight. From 1 to 65,536; default 128.
+    /// How many requests may be in flight. From 1 to 65,536, a value out of range is moved into it; default 128.
     pub max_in_flight: usize,
     /// Which rules our own requests are held against. Default: all.
     pub checks: Checks,
@@ -32,7 +32,7 @@ impl Default for ClientSettings {
 }
 
 impl ClientSettings {
-    /// Sets [`max_in_flight`](Self::max_in_flight); a value out of range is moved into it.
+    /// Sets [`max_in_flight`](Self::max_in_flight).
     #[must_use]
     pub fn with_max_in_flight(mut self, requests: usize) -> Self {
         self.max_in_flight = requests.clamp(1, 65_536);
@@ -80,7 +80,8 @@ impl Client {
     pub fn new(negotiated: Negotiated, settings: ClientSettings) -> Self {
         Self {
             negotiated,
-            settings,
+            // The field is open, so its value may not have come through the setter.
+            settings: settings.with_max_in_flight(settings.max_in_flight),
             table: InFlight::default(),
             outbound: SendQueue::default(),
             receiver: Receiver::new(),

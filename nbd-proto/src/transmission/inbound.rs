@@ -141,7 +141,7 @@ struct ChunkHeader {
 }
 
 impl ChunkHeader {
-    fn wrong_length(&self, message: Message, expected: Expected) -> Result<(), InvalidMessage> {
+    fn expect_length(&self, message: Message, expected: Expected) -> Result<(), InvalidMessage> {
         expect(message, expected, self.length)
     }
 }
@@ -322,7 +322,7 @@ impl Receiver {
             request.fail(reply.error, &[], None);
         } else if command.command == CommandType::READ && command.length > 0 {
             // The whole range is covered at once; a fresh coverage cannot conflict.
-            let _ = request.coverage.insert(command.offset, command.offset.saturating_add(command.length));
+            let _ = request.coverage.insert(0, command.length);
             self.state = Await::Data { slot, range: 0..command.length as usize, last: true };
             return Ok(Advance::quiet(SimpleReply::LENGTH));
         }
@@ -340,7 +340,7 @@ impl Receiver {
     ) -> Step<'a> {
         let advance = match header.chunk {
             ChunkType::NONE => {
-                header.wrong_length(Message::NoneChunk, Expected::Exactly(0))?;
+                header.expect_length(Message::NoneChunk, Expected::Exactly(0))?;
                 if !header.last {
                     return Err(PeerMisbehaved::NoneNotDone.into());
                 }
@@ -370,7 +370,7 @@ impl Receiver {
     ) -> Step<'a> {
         let request = table.request(slot);
         request.takes(header.chunk, CommandType::READ)?;
-        header.wrong_length(Message::OffsetData, Expected::AtLeast(OFFSET_DATA_PREFIX as u64 + 1))?;
+        header.expect_length(Message::OffsetData, Expected::AtLeast(OFFSET_DATA_PREFIX as u64 + 1))?;
         let Some(offset) = body.first_chunk() else { return Ok(Advance::NOTHING) };
         let offset = u64::from_be_bytes(*offset);
         let range = request.content(offset, header.length - OFFSET_DATA_PREFIX as u64)?;
@@ -387,7 +387,7 @@ impl Receiver {
     ) -> Step<'a> {
         let request = table.request(slot);
         request.takes(header.chunk, CommandType::READ)?;
-        header.wrong_length(Message::OffsetHole, Expected::Exactly(OffsetHole::LENGTH as u64))?;
+        header.expect_length(Message::OffsetHole, Expected::Exactly(OffsetHole::LENGTH as u64))?;
         let Some(payload) = body.get(..OffsetHole::LENGTH) else { return Ok(Advance::NOTHING) };
         let hole = OffsetHole::parse(payload)?;
         let range = request.content(hole.offset, u64::from(hole.length))?;

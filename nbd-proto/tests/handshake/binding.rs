@@ -86,3 +86,14 @@ fn contexts_are_forgotten_on_starttls() {
     engine.agree(&OptionRequest::StructuredReply);
     assert_eq!(engine.go("disk").contexts, []);
 }
+
+#[test]
+fn half_a_selection_is_not_told_after_an_error() {
+    let mut engine = Engine::fixed(TlsPolicy::Off);
+    engine.agree(&OptionRequest::StructuredReply);
+    let query = ["base:allocation"];
+    engine.choose(&set("disk", &query), &ask_contexts(SET_META_CONTEXT, "disk", &query));
+    engine.answers(&context(SET_META_CONTEXT, 5, "base:allocation"));
+    engine.handshake.eof();
+    assert_eq!(engine.handshake.contexts(), []);
+}

@@ -174,6 +174,15 @@ fn the_caller_sees_each_information_and_then_the_sum() {
 }
 
 #[test]
+fn half_an_answer_is_not_told_after_an_error() {
+    let mut engine = Engine::fixed(TlsPolicy::Off);
+    engine.choose(&ask("disk", &[]), &ask_info(INFO, "disk", &[]));
+    engine.answers(&info_export(INFO, 5, 1));
+    engine.handshake.eof();
+    assert_eq!(engine.handshake.export_info(), None);
+}
+
+#[test]
 fn what_came_before_a_refusal_counts_for_nothing() {
     let mut engine = Engine::fixed(TlsPolicy::Off);
     engine.choose(&ask("disk", &[]), &ask_info(INFO, "disk", &[]));

@@ -128,6 +128,8 @@ fn a_limit_out_of_range_is_moved_into_it() {
         let mut setup = Setup::new(ReplyStyle::Simple);
         setup.settings = setup.settings.with_max_in_flight(asked);
         assert_eq!(setup.client().room(), limit);
+        setup.settings.max_in_flight = asked;
+        assert_eq!(setup.client().room(), limit, "not by way of the setter");
     }
 }
 

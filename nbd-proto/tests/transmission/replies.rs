@@ -72,6 +72,19 @@ fn a_simple_read_is_data_behind_its_header() {
 }
 
 #[test]
+fn a_simple_read_at_the_end_of_all_numbers_is_whole() {
+    let mut setup = Setup::new(ReplyStyle::Simple);
+    setup.settings = setup.settings.with_checks(Checks::all() - Checks::BOUNDS);
+    for offset in [u64::MAX - 1, u64::MAX] {
+        let mut link = setup.link();
+        let cookie = link.queue(Command::read(offset, 512));
+        link.send(usize::MAX);
+        link.feed(&[simple(cookie, OK), vec![7; 512]].concat());
+        assert_eq!(link.seen(), [Seen::Data(cookie, 0..512), Seen::Done(cookie, Ok(()))]);
+    }
+}
+
+#[test]
 fn a_simple_read_that_fails_has_no_data() {
     let mut link = link(ReplyStyle::Simple);
     let [first, second] = [Command::read(0, 512), Command::flush()].map(|command| link.submit(command));
