@@ -54,9 +54,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Connection(nbd_proto::error::Error::InvalidMessage(_)) => {
             Some("is it an NBD server that listens there?")
         }
-        Error::Connection(nbd_proto::error::Error::Unavailable(Unavailable::Refused(_))) => {
-            Some("`nbd info --list URI` shows the exports that the server has")
-        }
+        Error::Connection(nbd_proto::error::Error::Unavailable(
+            Unavailable::Refused(_) | Unavailable::NoSuchExport { .. } | Unavailable::ExportNameRejected { .. },
+        )) => Some("`nbd info --list URI` shows the exports that the server has"),
         _ => None,
     }
 }

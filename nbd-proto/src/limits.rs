@@ -38,16 +38,16 @@ pub const MAX_FRAGMENTS: usize = 16 * 1024;
 pub struct HandshakeLimits {
     /// How many replies one option may bring before its final one. Default 65,536.
     pub replies_per_option: u32,
-    /// How many payload bytes all replies of a connection may bring together. Default 16 MiB.
+    /// How many bytes all replies of a connection may bring together, headers included. Default 32 MiB.
     ///
     /// Names are kept, each in a string of its own: a server that sends nothing but names of one byte makes a
-    /// flow use up to some twelve times as much memory.
+    /// flow use up to some three times as much memory.
     pub reply_bytes: u64,
 }
 
 impl Default for HandshakeLimits {
     fn default() -> Self {
-        Self { replies_per_option: 65_536, reply_bytes: 16 << 20 }
+        Self { replies_per_option: 65_536, reply_bytes: 32 << 20 }
     }
 }
 

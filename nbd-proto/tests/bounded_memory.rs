@@ -209,6 +209,6 @@ fn no_server_makes_a_listing_grow_without_bound() {
     };
     assert_eq!(end, PeerMisbehaved::TooManyReplyBytes { limit: LIMIT as u64 }.into());
     let grown = counting::bytes() - before;
-    assert!(grown > LIMIT, "nothing was kept");
-    assert!(grown <= 12 * LIMIT, "{grown} bytes for a listing");
+    assert!(grown > LIMIT / 4, "nothing was kept");
+    assert!(grown <= 3 * LIMIT, "{grown} bytes for a listing");
 }

@@ -19,7 +19,7 @@ fn help_has_examples_and_bounds() {
     }
     for command in ["info", "copy"] {
         let help = nbd([command, "--help"]).ok().text().split_whitespace().collect::<Vec<_>>().join(" ");
-        for bound in ["5 seconds", "30 seconds", "65,536", "16 MiB"] {
+        for bound in ["5 seconds", "30 seconds", "65,536", "32 MiB"] {
             assert!(help.contains(bound), "{command}: {bound}");
         }
     }

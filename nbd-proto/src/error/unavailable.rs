@@ -18,10 +18,10 @@ pub enum Unavailable {
     #[error("TLS is required, but {0}; nothing was sent in clear")]
     Tls(TlsUnavailable),
     /// The server wants TLS, and we are not to use it.
-    #[error("{0}; use an nbds:// address, or allow TLS")]
+    #[error("{0}; connect to it with TLS")]
     ServerRequiresTls(Refusal),
     /// The export is not in the server's list (O7).
-    #[error("the server has no export named \"{}\" (it lists {listed}); `nbd info --list` shows them", Escaped(.name))]
+    #[error("the server has no export named \"{}\" (it lists {listed})", Escaped(.name))]
     NoSuchExport {
         /// The name asked for.
         name: String,

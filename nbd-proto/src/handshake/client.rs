@@ -537,7 +537,8 @@ impl ClientHandshake {
             return Err(PeerMisbehaved::TooManyReplies { option: header.option, limit: limits.replies_per_option });
         }
         self.replies += u32::from(!last);
-        self.reply_bytes = self.reply_bytes.saturating_add(u64::from(header.length));
+        let whole = OptionReplyHeader::LENGTH as u64 + u64::from(header.length);
+        self.reply_bytes = self.reply_bytes.saturating_add(whole);
         if self.reply_bytes > limits.reply_bytes {
             return Err(PeerMisbehaved::TooManyReplyBytes { limit: limits.reply_bytes });
         }

@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 use smallvec::SmallVec;
 
 use super::check::{Checks, Command, check};
-use super::inbound::{Event, Landing, Receiver};
+use super::contexts::Contexts;
+use super::inbound::{Event, Facts, Landing, Receiver};
 use super::inflight::InFlight;
 use super::outbound::{Outbound, SendQueue};
 use crate::error::{CommandError, Ended, Error, Refused};
@@ -65,7 +66,7 @@ impl ClientSettings {
 /// committed by [`sent`](Self::sent) or the connection is over: at `Done` its buffer is free.
 #[derive(Debug)]
 pub struct Client {
-    negotiated: Negotiated,
+    facts: Facts,
     settings: ClientSettings,
     table: InFlight,
     outbound: SendQueue,
@@ -79,7 +80,7 @@ impl Client {
     /// An engine for the connection that a handshake has ended in.
     pub fn new(negotiated: Negotiated, settings: ClientSettings) -> Self {
         Self {
-            negotiated,
+            facts: Facts { contexts: Contexts::new(&negotiated), negotiated },
             // The field is open, so its value may not have come through the setter.
             settings: settings.with_max_in_flight(settings.max_in_flight),
             table: InFlight::default(),
@@ -98,7 +99,7 @@ impl Client {
 
     /// What the handshake agreed on.
     pub const fn negotiated(&self) -> &Negotiated {
-        &self.negotiated
+        &self.facts.negotiated
     }
 
     /// How many commands have not had their `Done`. May change after `submit` and `input`.
@@ -131,7 +132,7 @@ impl Client {
 
     /// Holds a command against the rules, and sends nothing.
     pub fn check(&self, command: &Command) -> Result<(), Refused> {
-        check(command, &self.negotiated, self.settings.checks)
+        check(command, &self.facts.negotiated, self.settings.checks)
     }
 
     /// Takes a command, to be sent with [`outbound`](Self::outbound). The cookie will be in all its events.
@@ -139,8 +140,7 @@ impl Client {
     /// A `READ` or `WRITE` needs a buffer of `length` bytes, kept under the cookie until the `Done`.
     pub fn submit(&mut self, command: Command) -> Result<Cookie, Refused> {
         self.accept(command)?;
-        let contexts = self.negotiated.contexts.len();
-        Ok(self.send(command, None, contexts))
+        Ok(self.send(command, None))
     }
 
     /// Takes a `BLOCK_STATUS` that only some of the selected contexts are to answer. Needs extended headers,
@@ -150,29 +150,30 @@ impl Client {
         self.accept(command)?;
         let kind = command.command;
         let flags = CommandFlags::PAYLOAD_LEN;
-        if kind != CommandType::BLOCK_STATUS || self.negotiated.reply_style != ReplyStyle::Extended {
+        if kind != CommandType::BLOCK_STATUS || self.facts.negotiated.reply_style != ReplyStyle::Extended {
             return Err(Refused::Flags { command: kind, flags });
         }
-        let offered = self.negotiated.info.flags.contains(TransmissionFlags::BLOCK_STATUS_PAYLOAD);
+        let offered = self.facts.negotiated.info.flags.contains(TransmissionFlags::BLOCK_STATUS_PAYLOAD);
         if self.settings.checks.contains(Checks::FLAGS) && !offered {
             return Err(Refused::Flags { command: kind, flags });
         }
         if self.settings.checks.contains(Checks::CONTEXTS) {
-            for (at, context) in contexts.iter().enumerate() {
-                let selected = self.negotiated.contexts.iter().any(|selected| selected.id == *context);
-                if !selected || contexts[..at].contains(context) {
-                    return Err(Refused::Context { context: *context });
-                }
+            let mut sorted: SmallVec<[ContextId; 4]> = SmallVec::from_slice(contexts);
+            sorted.sort_unstable();
+            let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+            let strange = || contexts.iter().copied().find(|context| !self.facts.contexts.contains(*context));
+            if let Some(context) = twice.or_else(strange) {
+                return Err(Refused::Context { context });
             }
             if contexts.is_empty() {
                 return Err(Refused::NoContexts);
             }
         }
-        let (length, maximum) = (8 + 4 * contexts.len() as u64, u64::from(self.negotiated.maximum_payload()));
+        let (length, maximum) = (8 + 4 * contexts.len() as u64, u64::from(self.facts.negotiated.maximum_payload()));
         if self.settings.checks.contains(Checks::MAX_PAYLOAD) && length > maximum {
             return Err(Refused::TooLong { length, maximum });
         }
-        Ok(self.send(command, Some(contexts), contexts.len()))
+        Ok(self.send(command, Some(contexts)))
     }
 
     fn takes_commands(&self) -> bool {
@@ -193,12 +194,14 @@ impl Client {
         self.check(&command)
     }
 
-    fn send(&mut self, command: Command, contexts: Option<&[ContextId]>, expected: usize) -> Cookie {
+    fn send(&mut self, command: Command, contexts: Option<&[ContextId]>) -> Cookie {
         let (cookie, slot) = self.table.insert(command);
         if command.command == CommandType::BLOCK_STATUS {
-            let request = self.table.request(slot);
-            request.asked = contexts.map(SmallVec::from_slice);
-            request.contexts = expected;
+            let answers = &mut self.table.request(slot).answers;
+            match contexts {
+                Some(contexts) => answers.expect(contexts),
+                None => answers.expect_all(&self.facts.contexts),
+            }
         }
         match contexts {
             // "The command `NBD_CMD_WRITE` MUST use the flag `NBD_CMD_FLAG_PAYLOAD_LEN` in this mode", and "In the
@@ -223,7 +226,7 @@ impl Client {
     }
 
     fn is_extended(&self) -> bool {
-        self.negotiated.reply_style == ReplyStyle::Extended
+        self.facts.negotiated.reply_style == ReplyStyle::Extended
     }
 
     fn frame(&mut self, command: Command, cookie: Cookie, length: u64, payload: bool) {
@@ -276,7 +279,8 @@ impl Client {
         if self.over.is_some() { None } else { self.receiver.landing(&self.table) }
     }
 
-    /// Commits that `count` bytes have been received at the start of the [`landing`](Self::landing).
+    /// Commits that `count` bytes have been received at the start of the [`landing`](Self::landing). More than its
+    /// range is long counts as all of it; but whoever received more has lost bytes that belong elsewhere.
     pub fn landed(&mut self, count: usize) {
         if self.over.is_none() {
             self.receiver.landed(count, &mut self.table);
@@ -296,7 +300,7 @@ impl Client {
         if self.over.is_none() {
             let hook = &mut self.hook;
             let seen = |command, header| hook.observe(|| Observation::Reply { command, header });
-            match self.receiver.input(input, &mut self.table, &self.negotiated, seen) {
+            match self.receiver.input(input, &mut self.table, &self.facts, seen) {
                 Ok(advance) => return Ok(advance),
                 Err(error) => self.end(error),
             }

@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use super::check::Command;
+use super::contexts::{Answer, Contexts};
 use super::coverage::Conflict;
 use super::inflight::{InFlight, Request, SlotIndex};
 use crate::error::{CommandError, Error, Expected, InvalidMessage, Message, PeerMisbehaved, ServerError};
@@ -131,6 +132,13 @@ pub(super) struct Receiver {
     shutting_down: bool,
 }
 
+/// What the handshake agreed on, as the receive path needs it.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) negotiated: Negotiated,
+    pub(super) contexts: Contexts,
+}
+
 /// A chunk header, structured or extended.
 struct ChunkHeader {
     chunk: ChunkType,
@@ -184,7 +192,7 @@ impl Receiver {
         &mut self,
         input: &'a [u8],
         table: &mut InFlight,
-        facts: &Negotiated,
+        facts: &Facts,
         seen: impl FnOnce(CommandType, ReplyHeader),
     ) -> Step<'a> {
         let advance = match self.state.clone() {
@@ -208,7 +216,7 @@ impl Receiver {
                     if left == 0 {
                         self.end_chunk(slot, last, table);
                     }
-                    let extents = Extents { descriptors, offset, size: facts.info.size };
+                    let extents = Extents { descriptors, offset, size: facts.negotiated.info.size };
                     Advance::event(consumed, Event::Extents { cookie, context, extents })
                 }
             }
@@ -257,14 +265,14 @@ impl Receiver {
         &mut self,
         input: &'a [u8],
         table: &mut InFlight,
-        facts: &Negotiated,
+        facts: &Facts,
         seen: impl FnOnce(CommandType, ReplyHeader),
     ) -> Step<'a> {
         let Some((header, prefix)) = ReplyHeader::parse(input)? else { return Ok(Advance::NOTHING) };
         let cookie = header.cookie();
         let Some(slot) = table.find(cookie) else { return Err(PeerMisbehaved::UnknownCookie { cookie }.into()) };
         let command = table.request(slot).command;
-        let agreed = facts.reply_style;
+        let agreed = facts.negotiated.reply_style;
         let advance = match header {
             ReplyHeader::Simple(_) if agreed == ReplyStyle::Extended => return Err(style(agreed, ReplyStyle::Simple)),
             ReplyHeader::Simple(reply) => self.simple(reply, slot, table, agreed)?,
@@ -336,7 +344,7 @@ impl Receiver {
         slot: SlotIndex,
         body: &'a [u8],
         table: &mut InFlight,
-        facts: &Negotiated,
+        facts: &Facts,
     ) -> Step<'a> {
         let advance = match header.chunk {
             ChunkType::NONE => {
@@ -418,33 +426,27 @@ impl Receiver {
         slot: SlotIndex,
         body: &[u8],
         table: &mut InFlight,
-        facts: &Negotiated,
+        facts: &Facts,
     ) -> Step<'a> {
         let request = table.request(slot);
         request.takes(header.chunk, CommandType::BLOCK_STATUS)?;
         // "only `NBD_REPLY_TYPE_BLOCK_STATUS` for structured replies, and only
         // `NBD_REPLY_TYPE_BLOCK_STATUS_EXT` for extended headers" (extended-headers extension,
         // `NBD_CMD_BLOCK_STATUS`).
-        if (width == Width::Bits64) != (facts.reply_style == ReplyStyle::Extended) {
+        if (width == Width::Bits64) != (facts.negotiated.reply_style == ReplyStyle::Extended) {
             let command = CommandType::BLOCK_STATUS;
             return Err(PeerMisbehaved::WrongChunk { command, chunk: header.chunk }.into());
         }
         let count = width.count(header.length)?;
         let Some(context) = width.parse_prefix(body, count)? else { return Ok(Advance::NOTHING) };
-        let asked = match &request.asked {
-            Some(asked) => asked.contains(&context),
-            None => facts.contexts.iter().any(|selected| selected.id == context),
-        };
-        if !asked {
-            return Err(PeerMisbehaved::ContextNotAsked { context }.into());
-        }
-        if request.answered.contains(&context) {
-            return Err(PeerMisbehaved::ContextTwice { context }.into());
+        match request.answers.note(context, &facts.contexts) {
+            Answer::First => {}
+            Answer::Again => return Err(PeerMisbehaved::ContextTwice { context }.into()),
+            Answer::NotAsked => return Err(PeerMisbehaved::ContextNotAsked { context }.into()),
         }
         if count > 1 && request.command.flags.contains(CommandFlags::REQ_ONE) {
             return Err(PeerMisbehaved::MoreThanOneExtent.into());
         }
-        request.answered.push(context);
         self.state = Await::Extents { slot, context, width, left: count, reach: 0, last: header.last };
         Ok(Advance::quiet(header.prefix + width.prefix()))
     }
@@ -465,15 +467,13 @@ struct ExtentRules {
 }
 
 impl ExtentRules {
-    fn new(command: &Command, context: ContextId, facts: &Negotiated) -> Self {
-        let base = |selected: &&crate::handshake::MetaContext| selected.id == context;
-        let name = facts.contexts.iter().find(base).map(|selected| &selected.name);
+    fn new(command: &Command, context: ContextId, facts: &Facts) -> Self {
         Self {
             context,
             length: command.length,
-            room: facts.info.size.saturating_sub(command.offset),
+            room: facts.negotiated.info.size.saturating_sub(command.offset),
             one: command.flags.contains(CommandFlags::REQ_ONE),
-            narrow: name.is_some_and(|name| name.starts_with("base:")),
+            narrow: facts.contexts.is_narrow(context),
         }
     }
 
@@ -587,9 +587,10 @@ impl Request {
                 if covered == length { Ok(()) } else { Err(CommandError::Incomplete { covered, length }) }
             }
             // "exactly one chunk [...] per selected context id" (spec, `NBD_CMD_BLOCK_STATUS`).
-            CommandType::BLOCK_STATUS if self.answered.len() < self.contexts => {
-                Err(CommandError::ContextsMissing { answered: self.answered.len(), asked: self.contexts })
-            }
+            CommandType::BLOCK_STATUS => match self.answers.progress() {
+                (answered, asked) if answered < asked => Err(CommandError::ContextsMissing { answered, asked }),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }

@@ -3,12 +3,12 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use smallvec::SmallVec;
 
 use super::check::Command;
+use super::contexts::Answers;
 use super::coverage::Coverage;
 use crate::error::CommandError;
-use crate::wire::number::{ContextId, Cookie};
+use crate::wire::number::Cookie;
 
 /// The number of a slot.
 pub(super) type SlotIndex = u32;
@@ -34,12 +34,8 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) command: Command,
-    /// The contexts that may answer, where the request named them.
-    pub(super) asked: Option<SmallVec<[ContextId; 2]>>,
-    /// How many contexts have to answer.
-    pub(super) contexts: usize,
-    /// The contexts that have answered.
-    pub(super) answered: SmallVec<[ContextId; 2]>,
+    /// Which contexts answer, of a block status.
+    pub(super) answers: Answers,
     pub(super) coverage: Coverage,
     /// Whether a chunk has come.
     pub(super) chunks: bool,
@@ -57,9 +53,7 @@ impl Request {
     fn new(command: Command) -> Self {
         Self {
             command,
-            asked: None,
-            contexts: 0,
-            answered: SmallVec::new(),
+            answers: Answers::default(),
             coverage: Coverage::default(),
             chunks: false,
             content: false,
@@ -72,9 +66,7 @@ impl Request {
     /// Makes the slot's request anew, and keeps its memory.
     fn reuse(&mut self, command: Command) {
         self.command = command;
-        self.asked = None;
-        self.contexts = 0;
-        self.answered.clear();
+        self.answers.reset();
         self.coverage.clear();
         self.chunks = false;
         self.content = false;

@@ -14,6 +14,7 @@
 
 mod check;
 mod client;
+mod contexts;
 mod coverage;
 mod inbound;
 mod inflight;

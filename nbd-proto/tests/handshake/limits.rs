@@ -17,14 +17,14 @@ fn replies(limit: u32) -> HandshakeLimits {
     HandshakeLimits::default().with_replies_per_option(limit)
 }
 
-fn payload(limit: u64) -> HandshakeLimits {
+fn bytes_in_all(limit: u64) -> HandshakeLimits {
     HandshakeLimits::default().with_reply_bytes(limit)
 }
 
 #[test]
 fn the_defaults_are_what_the_documentation_says() {
     let limits = HandshakeLimits::default();
-    assert_eq!((limits.replies_per_option, limits.reply_bytes), (65_536, 16 << 20));
+    assert_eq!((limits.replies_per_option, limits.reply_bytes), (65_536, 32 << 20));
 }
 
 #[test]
@@ -80,37 +80,37 @@ fn every_kind_of_reply_counts() {
 
 #[test]
 fn all_options_together_may_bring_so_many_bytes() {
-    // 12 bytes of NBD_INFO_EXPORT, and 8 of a refusal before them.
+    // 28 bytes of a refusal, 32 of NBD_INFO_EXPORT, and 20 of the last word.
     let peer = Peer::fixed().then(reply(STRUCTURED_REPLY, UNSUP, b"8 bytes!")).export(GO, 1, 1);
     let settings = || bare("").with_structured_replies(true);
-    peer.run(Connect::new(settings().with_limits(payload(20)))).success();
-    let error = peer.run(Connect::new(settings().with_limits(payload(19)))).error();
-    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 19 }.into());
-    assert!(error.to_string().contains("more than 19 bytes; raise the limit"), "{error}");
-    let error = peer.run(Connect::new(settings().with_limits(payload(7)))).error();
-    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 7 }.into());
+    peer.run(Connect::new(settings().with_limits(bytes_in_all(80)))).success();
+    let error = peer.run(Connect::new(settings().with_limits(bytes_in_all(79)))).error();
+    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 79 }.into());
+    assert!(error.to_string().contains("more than 79 bytes; raise the limit"), "{error}");
+    let error = peer.run(Connect::new(settings().with_limits(bytes_in_all(27)))).error();
+    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 27 }.into());
 }
 
 #[test]
 fn bytes_count_across_the_switch_to_tls() {
     let peer = Peer::fixed().ack(bytes::STARTTLS).in_tls().then(server("12345678", "")).ack(LIST);
     let settings = || bare_list().with_tls(nbd_proto::handshake::TlsPolicy::Required);
-    peer.run(List::new(settings().with_limits(payload(12)))).success();
-    let error = peer.run(List::new(settings().with_limits(payload(11)))).error();
-    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 11 }.into());
+    peer.run(List::new(settings().with_limits(bytes_in_all(72)))).success();
+    let error = peer.run(List::new(settings().with_limits(bytes_in_all(71)))).error();
+    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 71 }.into());
 }
 
 #[test]
 fn long_lists_stay_below_the_default_limit_of_bytes() {
     let entry = server(&"x".repeat(4096), &"y".repeat(4096));
-    let error = Peer::fixed().then(entry.repeat(2100)).run(List::new(bare_list())).error();
-    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 16 << 20 }.into());
+    let error = Peer::fixed().then(entry.repeat(4200)).run(List::new(bare_list())).error();
+    assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 32 << 20 }.into());
 }
 
 #[test]
 fn skipped_information_counts_before_it_comes() {
     let peer = Peer::fixed().then(reply_header(GO, REP_INFO, 101)).then([0, 0x99]);
-    let error = peer.run(Connect::new(bare("").with_limits(payload(100)))).error();
+    let error = peer.run(Connect::new(bare("").with_limits(bytes_in_all(100)))).error();
     assert_eq!(error, PeerMisbehaved::TooManyReplyBytes { limit: 100 }.into());
 }
 

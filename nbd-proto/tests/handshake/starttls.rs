@@ -242,7 +242,7 @@ fn a_demand_for_tls_names_the_way_out() {
         let sentence = error.to_string();
         let start = format!("the server wants TLS before {}", OptionCode(asked));
         assert!(sentence.starts_with(&start) && sentence.contains("use \\u{7}TLS"), "{sentence}");
-        assert!(sentence.contains("nbds://"), "{sentence}");
+        assert!(sentence.contains("connect to it with TLS"), "{sentence}");
     }
 }
 
