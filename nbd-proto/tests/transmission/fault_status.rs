@@ -200,3 +200,39 @@ fn the_count_of_descriptors_has_to_be_true() {
         assert_eq!(error, InvalidMessage::DescriptorCount { told, count: 2 }.into());
     }
 }
+
+/// More contexts than one word has bits, with ids in no order, that answer in another one.
+#[test]
+fn each_of_very_many_contexts_answers_once() {
+    const COUNT: u32 = 300;
+    let id = |number: u32| ContextId(number.wrapping_mul(0x9e37_79b1));
+    for style in CHUNKED {
+        let mut setup = Setup::new(style);
+        setup.contexts = (0..COUNT).map(|number| (id(number), "x-many:one")).collect();
+        let mut link = setup.link();
+        let cookie = link.submit(STATUS);
+        link.send(usize::MAX);
+        for number in (1..COUNT).rev() {
+            link.feed(&link.status(cookie, MORE, id(number), &[(LENGTH, 0)]));
+        }
+        link.feed(&link.status(cookie, LAST, id(0), &[(LENGTH, 0)]));
+        assert_eq!(link.seen().last(), Some(&Seen::Done(cookie, Ok(()))));
+
+        // One is missing.
+        let cookie = link.submit(STATUS);
+        link.send(usize::MAX);
+        for number in 1..COUNT - 1 {
+            link.feed(&link.status(cookie, MORE, id(number), &[(LENGTH, 0)]));
+        }
+        link.feed(&link.status(cookie, LAST, id(0), &[(LENGTH, 0)]));
+        let missing = CommandError::ContextsMissing { answered: COUNT as usize - 1, asked: COUNT as usize };
+        assert_eq!(link.seen().last(), Some(&Seen::Done(cookie, Err(missing))));
+
+        // One of the last word comes twice.
+        let error = fault(&setup, &[STATUS], |link, cookies| {
+            let last = |flags| link.status(cookies[0], flags, id(COUNT - 1), &[(512, 0)]);
+            [last(MORE), last(LAST)].concat()
+        });
+        assert_eq!(error, PeerMisbehaved::ContextTwice { context: id(COUNT - 1) }.into());
+    }
+}
