@@ -1,10 +1,12 @@
 //! From an address to a connected socket.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use nbd_proto::uri::Transport;
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
@@ -42,10 +44,8 @@ fn tcp(
     addresses: impl Iterator<Item = SocketAddr>,
     timeout: Option<Duration>,
 ) -> Result<Stream, Error> {
-    let mut last = Error::io(
-        format!("looking up {host}"),
-        std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"),
-    );
+    let mut last =
+        Error::io(format!("looking up {host}"), std::io::Error::new(ErrorKind::NotFound, "the name has no address"));
     for address in addresses {
         let attempt = match timeout {
             Some(timeout) => TcpStream::connect_timeout(&address, timeout),
@@ -53,7 +53,16 @@ fn tcp(
         };
         match attempt {
             Ok(stream) => return Stream::new(stream.into()),
-            Err(error) => last = Error::io(format!("connecting to {host} port {port} ({address})"), error),
+            Err(error) => {
+                let step = format!("connecting to {host} port {port} ({address})");
+                last = match timeout {
+                    // The system's own time-out has a number, ours has none.
+                    Some(after) if error.kind() == ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+                        Error::Timeout { step, after }
+                    }
+                    _ => Error::io(step, error),
+                };
+            }
         }
     }
     Err(last)
@@ -64,7 +73,8 @@ fn unix(address: &SocketAddrUnix, step: String, timeout: Option<Duration>) -> Re
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         // A full backlog blocks; the send time-out bounds that, and must be gone before the socket is used.
         set_socket_timeout(&socket, Timeout::Send, timeout)?;
-        connect(&socket, address)?;
+        // With a time-out, a signal ends the call even where others go on (signal(7)).
+        retry_on_intr(|| connect(&socket, address))?;
         set_socket_timeout(&socket, Timeout::Send, None)?;
         Ok(socket)
     };

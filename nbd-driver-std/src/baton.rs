@@ -15,13 +15,13 @@
 //! nothing until its replies have been taken is no trouble.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nbd_proto::error::{CommandError, Refused};
-use nbd_proto::transmission::{self, Event, Segment};
-use nbd_proto::wire::number::Cookie;
+use nbd_proto::error::{CommandError, Ended, Refused};
+use nbd_proto::transmission::{self, Command, Event, Segment};
+use nbd_proto::wire::number::{ContextId, Cookie};
 
 use crate::error::seconds;
 use crate::queue::Completion;
@@ -57,8 +57,12 @@ pub(crate) struct State {
     holder: Option<WaiterId>,
     /// While the holder waits for the socket without the lock: whether it waits for room to send as well.
     waiting: Option<bool>,
-    /// Sending failed for good; what the server still says is read.
-    mute: bool,
+    /// Why nothing can be sent any more; what the server has said is read first.
+    deaf: Option<String>,
+    /// No further requests: the end of those in flight is the time to say goodbye.
+    pub(crate) closing: bool,
+    /// Both directions of the socket were shut down.
+    hung_up: bool,
 }
 
 /// The buffer that a thread holds for its request.
@@ -117,23 +121,45 @@ impl Shared {
             end: rest.len(),
             holder: None,
             waiting: None,
-            mute: false,
+            deaf: None,
+            closing: false,
+            hung_up: false,
         };
         Self { stream, state: Mutex::new(state), request_timeout }
     }
 
-    /// A thread that panicked with the lock left the state as it was between two steps, each of which is whole.
+    /// A thread that panicked with the lock (the only foreign code in here is a subscriber to the traces) may have
+    /// left a request half written: nothing more must be sent.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(|poisoned| {
+            self.state.clear_poison();
+            let mut state = poisoned.into_inner();
+            // A second panic would end the process.
+            state.engine.set_observer(None);
+            self.give_up(&mut state, "a thread panicked in the middle of a request");
+            state
+        })
+    }
+
+    /// Ends the connection from this side, and gives everybody the news.
+    fn give_up(&self, state: &mut State, reason: &str) {
+        state.engine.give_up(reason);
+        state.settle();
+        self.hang_up(state);
+        if state.waiting.is_some() {
+            self.stream.wake();
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.request_timeout.map(|timeout| Instant::now() + timeout)
+        self.request_timeout.and_then(|timeout| Instant::now().checked_add(timeout))
     }
 
     /// Sends what can be sent now. Called after each submission; whoever waits for the socket learns of the rest.
     pub(crate) fn kick(&self, state: &mut State, mine: &Mine<'_>) {
-        if self.flush(state, mine) != Sending::Done && state.waiting == Some(false) {
+        let sending = self.flush(state, mine);
+        let news = state.deaf.is_some() || sending != Sending::Done && state.waiting == Some(false);
+        if news && state.waiting.is_some() {
             self.stream.wake();
         }
     }
@@ -154,16 +180,14 @@ impl Shared {
             let over = state.engine.over().is_some();
             if over {
                 state.settle();
+                self.hang_up(&mut state);
             }
             if over || finished(&state) {
                 break;
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 let after = self.request_timeout.unwrap_or_default();
-                state.give_up(&format!("a request was not answered within {}", seconds(after)));
-                if state.waiting.is_some() {
-                    self.stream.wake();
-                }
+                self.give_up(&mut state, &format!("a request was not answered within {}", seconds(after)));
                 continue;
             }
             if state.holder.is_none() {
@@ -197,6 +221,7 @@ impl Shared {
                 state.hand_over(owner);
                 return state;
             }
+            self.part(&mut state);
             if finished(&state) || state.engine.over().is_some() {
                 return state;
             }
@@ -205,6 +230,14 @@ impl Shared {
             if landing.is_none() && self.receive(&mut state, mine) {
                 continue;
             }
+            if let Some(reason) = state.deaf.clone() {
+                match landing {
+                    // Only the owner of the buffer can tell whether there is more to read.
+                    Some(owner) => state.hand_over(owner),
+                    None => self.give_up(&mut state, &reason),
+                }
+                return state;
+            }
             let write = sending != Sending::Done;
             state.waiting = Some(write);
             drop(state);
@@ -212,7 +245,7 @@ impl Shared {
             state = self.lock();
             state.waiting = None;
             match ready {
-                Err(error) => state.give_up(&format!("waiting for the socket: {error}")),
+                Err(error) => self.give_up(&mut state, &format!("waiting for the socket: {error}")),
                 Ok(ready) => match (sending, landing) {
                     (Sending::Theirs(owner), _) if ready.write && state.waiters.get(owner).is_some() => {
                         state.hand_over(owner);
@@ -231,7 +264,7 @@ impl Shared {
 
     /// Sends until all is sent, the socket is full, or the next bytes are somebody else's.
     fn flush(&self, state: &mut State, mine: &Mine<'_>) -> Sending {
-        while !state.mute && state.engine.wants_write() {
+        while state.deaf.is_none() && state.engine.wants_write() {
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let mut count = 0;
             let mut theirs = None;
@@ -260,8 +293,8 @@ impl Shared {
             match self.stream.try_send(&pieces[..count]) {
                 Ok(Some(sent)) => state.engine.sent(sent),
                 Ok(None) => return Sending::Full,
-                // The server is gone, but what it said before that is still to be read; reading will tell.
-                Err(_) => state.mute = true,
+                // The server is gone, but what it said before that is still to be read.
+                Err(error) => state.deaf = Some(format!("sending to the server: {error}")),
             }
         }
         Sending::Done
@@ -318,22 +351,82 @@ impl Shared {
     /// Waits until nothing is in flight, sends `DISC`, and waits until the server has hung up, or for `patience`.
     pub(crate) fn shut_down(&self, patience: Duration) -> Result<(), crate::Error> {
         let quiet = |state: &State| state.engine.in_flight() == 0;
+        let mut place = Place::new(self);
         let mut state = self.lock();
-        let me = state.register(Want::Quiet);
-        state = self.wait(state, me, &mut Mine::nothing(), None, quiet);
+        let me = place.take(&mut state, Want::Quiet);
+        // Otherwise other threads could go on for ever.
+        state.close();
+        state = self.wait(state, me, &mut Mine::nothing(), self.deadline(), quiet);
         let result = match state.engine.over() {
-            Some(error) => Err(error.clone().into()),
-            None => state.engine.disconnect().map_err(crate::Error::from),
+            Some(error) if *error != Ended::ByUs.into() => Err(error.clone().into()),
+            _ => Ok(()),
         };
-        if result.is_ok() {
-            self.kick(&mut state, &Mine::nothing());
+        if state.engine.over().is_none() {
+            self.part(&mut state);
             // Some servers do not hang up. They have had their chance, and all that was asked is done.
             let deadline = Instant::now() + patience;
             let late = |_: &State| Instant::now() >= deadline;
             state = self.wait(state, me, &mut Mine::nothing(), Some(deadline), late);
+            self.hang_up(&mut state);
         }
-        state.unregister(me);
+        place.leave(&mut state);
         result
+    }
+
+    /// Says goodbye, if that is due. "If the client receives an `NBD_ESHUTDOWN` error it MUST initiate a soft
+    /// disconnect", and it "SHOULD wait until there are no inflight requests first" (spec, *Terminating the
+    /// transmission phase*).
+    fn part(&self, state: &mut State) {
+        if state.closing && state.engine.in_flight() == 0 && state.engine.disconnect().is_ok() {
+            self.kick(state, &Mine::nothing());
+        }
+    }
+
+    /// The connection is over: the server need not wait for the last clone to go.
+    fn hang_up(&self, state: &mut State) {
+        if !state.hung_up {
+            state.hung_up = true;
+            self.stream.hang_up();
+        }
+    }
+}
+
+/// A thread's place among those who wait. To be made before the state is locked, so that it goes after the lock.
+///
+/// A thread that panics must not take the baton with it, nor leave the others without the news.
+pub(crate) struct Place<'a> {
+    shared: &'a Shared,
+    id: Option<WaiterId>,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) const fn new(shared: &'a Shared) -> Self {
+        Self { shared, id: None }
+    }
+
+    /// Whoever has a place can be handed the baton, and so has to be in [`Shared::wait`], or about to
+    /// [`leave`](Self::leave), whenever it lets go of the lock.
+    pub(crate) fn take(&mut self, state: &mut State, want: Want) -> WaiterId {
+        let id = state.waiters.insert(Waiter::this_thread(want));
+        self.id = Some(id);
+        id
+    }
+
+    /// Gives the place up, and the baton with it. Returns how the waiter's request ended, if it had one.
+    pub(crate) fn leave(&mut self, state: &mut State) -> Option<Outcome> {
+        state.unregister(self.id.take()?)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.id.is_some() || thread::panicking() {
+            // Finds out what happened, and tells everybody.
+            let mut state = self.shared.lock();
+            if let Some(me) = self.id.take() {
+                state.unregister(me);
+            }
+        }
     }
 }
 
@@ -341,21 +434,29 @@ impl Drop for Shared {
     /// Says goodbye as far as it goes without waiting.
     fn drop(&mut self) {
         let mut state = self.lock();
-        if state.engine.disconnect().is_ok() {
-            self.flush(&mut state, &Mine::nothing());
-        }
+        // Refused where it was said before; it may still be on its way.
+        let _ = state.engine.disconnect();
+        self.flush(&mut state, &Mine::nothing());
     }
 }
 
 impl State {
-    /// Takes a place among those who wait. Whoever has one can be handed the baton, and so has to be in
-    /// [`Shared::wait`], or about to [`unregister`](Self::unregister), whenever it lets go of the lock.
-    pub(crate) fn register(&mut self, want: Want) -> WaiterId {
-        self.waiters.insert(Waiter::this_thread(want))
+    /// Takes a request, to be sent with the next [`Shared::kick`].
+    pub(crate) fn submit(&mut self, command: Command, contexts: Option<&[ContextId]>) -> Result<Cookie, Refused> {
+        match contexts {
+            _ if self.closing => Err(Refused::Closed),
+            None => self.engine.submit(command),
+            Some(contexts) => self.engine.submit_for_contexts(command, contexts),
+        }
     }
 
-    /// Gives the place up, and the baton with it. Returns how the waiter's request ended, if it had one.
-    pub(crate) fn unregister(&mut self, me: WaiterId) -> Option<Outcome> {
+    /// Takes no more requests. Those who wait for room are to hear of it.
+    fn close(&mut self) {
+        self.closing = true;
+        self.wake_first(|want| want == Want::Room);
+    }
+
+    fn unregister(&mut self, me: WaiterId) -> Option<Outcome> {
         let waiter = self.waiters.remove(me);
         if self.holder == Some(me) {
             self.holder = None;
@@ -424,14 +525,20 @@ impl State {
             }
             Some(Request::Queued(queued)) => {
                 let id = queued.queue;
-                // A queue that was dropped has no use for it.
                 if let Some(queue) = self.queues.get_mut(id) {
                     queue.in_flight -= 1;
-                    queue.completions.push_back(Completion::new(cookie, queued, result));
+                    if !queue.dropped {
+                        queue.completions.push_back(Completion::new(cookie, queued, result));
+                    } else if queue.in_flight == 0 {
+                        self.queues.remove(id);
+                    }
                 }
                 self.wake_first(|want| want == Want::Completion(id));
             }
             None => {}
+        }
+        if self.engine.is_shutting_down() {
+            self.closing = true;
         }
         self.wake_first(|want| want == Want::Room);
         if self.engine.in_flight() == 0 {
@@ -439,7 +546,7 @@ impl State {
         }
     }
 
-    fn wake_first(&self, matches: impl Fn(Want) -> bool) {
+    pub(crate) fn wake_first(&self, matches: impl Fn(Want) -> bool) {
         if let Some((_, waiter)) = self.waiters.iter().find(|(_, waiter)| matches(waiter.want)) {
             waiter.wake();
         }
@@ -451,12 +558,6 @@ impl State {
             (Refused::Closed, Some(error)) => error.clone().into(),
             (refused, _) => refused.into(),
         }
-    }
-
-    /// Ends the connection from this side, and gives everybody the news.
-    pub(crate) fn give_up(&mut self, reason: &str) {
-        self.engine.give_up(reason);
-        self.settle();
     }
 
     /// Once the connection is over: each request gets its end, and every waiter wakes to see it.

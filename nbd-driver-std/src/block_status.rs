@@ -24,6 +24,16 @@ impl<'a> BlockStatus<'a> {
     pub(crate) fn new(client: &'a Client, context: ContextId, range: Range<u64>) -> Self {
         Self { client, context, range, extents: Vec::new().into_iter() }
     }
+
+    /// Whether an extent ends before what is still wanted. (One that has a start has an end.)
+    fn is_behind(&self, extent: &Extent) -> bool {
+        extent.offset.saturating_add(extent.length) <= self.range.start
+    }
+
+    fn end(&mut self, error: Error) -> Error {
+        self.range.start = self.range.end;
+        error
+    }
 }
 
 impl Iterator for BlockStatus<'_> {
@@ -41,11 +51,12 @@ impl Iterator for BlockStatus<'_> {
                 }
             }
             match self.client.context_status(self.context, &self.range) {
-                Ok(extents) => self.extents = extents.into_iter(),
-                Err(error) => {
-                    self.range.start = self.range.end;
-                    return Some(Err(error));
+                // Asked again, the server would say the same again.
+                Ok(extents) if extents.iter().all(|extent| self.is_behind(extent)) => {
+                    return Some(Err(self.end(Error::Unsupported("the server's block status does not get on"))));
                 }
+                Ok(extents) => self.extents = extents.into_iter(),
+                Err(error) => return Some(Err(self.end(error))),
             }
         }
         None

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use nbd_proto::error::{Ended, Refused};
 use nbd_proto::handshake::{Negotiated, ReplyStyle};
-use nbd_proto::transmission::{self, Command, Extent};
+use nbd_proto::limits::DEFAULT_MAX_PAYLOAD;
+use nbd_proto::transmission::{self, Checks, Command, Extent};
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
-use nbd_proto::wire::number::{CommandType, ContextId};
+use nbd_proto::wire::number::ContextId;
 
-use crate::baton::{Buffer, Mine, Shared, State};
+use crate::baton::{Buffer, Mine, Place, Shared, State};
 use crate::block_status::BlockStatus;
 use crate::error::Error;
 use crate::options::{ConnectOptions, Oversize, Unaligned};
@@ -46,7 +47,8 @@ struct Facts {
     negotiated: Negotiated,
     oversize: Oversize,
     unaligned: Unaligned,
-    /// Held while a block is read, changed and written back.
+    checks: Checks,
+    /// Held by a write that reads blocks, changes them and writes them back.
     padding: Mutex<()>,
 }
 
@@ -68,8 +70,13 @@ impl Client {
     pub(crate) fn start(stream: Stream, negotiated: Negotiated, rest: &[u8], options: &ConnectOptions) -> Self {
         let mut engine = transmission::Client::new(negotiated.clone(), options.engine);
         engine.set_observer(trace::observer());
-        let facts =
-            Facts { negotiated, oversize: options.oversize, unaligned: options.unaligned, padding: Mutex::new(()) };
+        let facts = Facts {
+            negotiated,
+            oversize: options.oversize,
+            unaligned: options.unaligned,
+            checks: options.engine.checks,
+            padding: Mutex::new(()),
+        };
         let shared = Shared::new(stream, engine, rest, options.request_timeout);
         Self { shared: Arc::new(shared), facts: Arc::new(facts) }
     }
@@ -101,7 +108,7 @@ impl Client {
 
     /// The same with command flags: `DF`.
     pub fn read_at_with(&self, buffer: &mut [u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
-        let range = range(offset, buffer.len() as u64)?;
+        let range = self.range(offset, buffer.len() as u64)?;
         if self.fits(&range) {
             return self.read_pieces(buffer, offset, flags);
         }
@@ -114,11 +121,10 @@ impl Client {
     }
 
     fn read_pieces(&self, mut buffer: &mut [u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
-        for piece in split(range(offset, buffer.len() as u64)?, self.payload()) {
-            let length = piece.end - piece.start;
-            let (head, rest) = buffer.split_at_mut(length as usize);
+        let whole = Command::read(offset, buffer.len() as u64).with_flags(flags);
+        for command in self.pieces(whole, self.payload())? {
+            let (head, rest) = buffer.split_at_mut(command.length as usize);
             buffer = rest;
-            let command = Command::read(piece.start, length).with_flags(flags);
             self.execute(command, None, Buffer::Read(head))?;
         }
         Ok(())
@@ -132,31 +138,30 @@ impl Client {
 
     /// The same with command flags: `FUA`.
     pub fn write_at_with(&self, data: &[u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
-        let range = range(offset, data.len() as u64)?;
+        let range = self.range(offset, data.len() as u64)?;
         if self.fits(&range) {
             return self.write_pieces(data, offset, flags);
         }
         self.with_edges(
             &range,
+            Command::write(0, 0).with_flags(flags),
             |edge, block| {
                 let from = (edge.start - range.start) as usize;
                 block.copy_from_slice(&data[from..from + block.len()]);
             },
-            |at, block| self.write_pieces(block, at, flags),
             |middle| {
-                let from = (middle.start - range.start) as usize;
-                self.write_pieces(&data[from..from + (middle.end - middle.start) as usize], middle.start, flags)
+                let from = (middle.offset - range.start) as usize;
+                self.write_pieces(&data[from..from + middle.length as usize], middle.offset, flags)
             },
         )
     }
 
     fn write_pieces(&self, data: &[u8], offset: u64, flags: CommandFlags) -> Result<(), Error> {
         let mut data = data;
-        for piece in split(range(offset, data.len() as u64)?, self.payload()) {
-            let length = piece.end - piece.start;
-            let (head, rest) = data.split_at(length as usize);
+        let whole = Command::write(offset, data.len() as u64).with_flags(flags);
+        for command in self.pieces(whole, self.payload())? {
+            let (head, rest) = data.split_at(command.length as usize);
             data = rest;
-            let command = Command::write(piece.start, length).with_flags(flags);
             self.execute(command, None, Buffer::Write(head))?;
         }
         Ok(())
@@ -174,16 +179,16 @@ impl Client {
 
     /// The same with command flags: `FUA`.
     pub fn trim_with(&self, offset: u64, length: u64, flags: CommandFlags) -> Result<(), Error> {
-        let range = range(offset, length)?;
+        let range = self.range(offset, length)?;
         let range = if self.fits(&range) { range } else { inward(&range, self.block()) };
-        self.ranged(CommandType::TRIM, range, flags)
+        self.ranged(Command::trim(range.start, range.end - range.start).with_flags(flags))
     }
 
     /// Tells the server that a range will be needed soon.
     pub fn cache(&self, offset: u64, length: u64) -> Result<(), Error> {
-        let range = range(offset, length)?;
+        let range = self.range(offset, length)?;
         let range = if self.fits(&range) { range } else { outward(&range, self.block()) };
-        self.ranged(CommandType::CACHE, range, CommandFlags::empty())
+        self.ranged(Command::cache(range.start, range.end - range.start))
     }
 
     /// Makes a range read as zeroes, without sending them.
@@ -193,17 +198,12 @@ impl Client {
 
     /// The same with command flags: `FUA`, `NO_HOLE`, `FAST_ZERO`.
     pub fn write_zeroes_with(&self, offset: u64, length: u64, flags: CommandFlags) -> Result<(), Error> {
-        let range = range(offset, length)?;
+        let range = self.range(offset, length)?;
+        let command = Command::write_zeroes(offset, length).with_flags(flags);
         if self.fits(&range) {
-            return self.ranged(CommandType::WRITE_ZEROES, range, flags);
+            return self.ranged(command);
         }
-        let for_writes = flags & CommandFlags::FUA;
-        self.with_edges(
-            &range,
-            |_, block| block.fill(0),
-            |at, block| self.write_pieces(block, at, for_writes),
-            |middle| self.ranged(CommandType::WRITE_ZEROES, middle, flags),
-        )
+        self.with_edges(&range, command, |_, block| block.fill(0), |middle| self.ranged(middle))
     }
 
     /// Walks over a range and tells, extent by extent, what a metadata context says of it. The context must have
@@ -228,8 +228,8 @@ impl Client {
 
     /// One request about one context, on behalf of the walk over a range.
     pub(crate) fn context_status(&self, context: ContextId, range: &Range<u64>) -> Result<Vec<Extent>, Error> {
-        let range = if self.fits(range) { range.clone() } else { outward(range, self.block()) };
-        let length = (range.end - range.start).min(self.longest_range());
+        let range = if self.fits(range) { range.clone() } else { self.reachable(outward(range, self.block())) };
+        let length = range.end.saturating_sub(range.start).min(self.longest_range());
         let command = Command::block_status(range.start, length);
         let several = self.facts.negotiated.contexts.len() > 1;
         let filter = several && self.offers(TransmissionFlags::BLOCK_STATUS_PAYLOAD);
@@ -242,8 +242,9 @@ impl Client {
         Queue::new(self.shared.clone())
     }
 
-    /// Ends the connection in order: waits until nothing is in flight, says goodbye, and waits up to 5 seconds for
-    /// the server to hang up. Clones of this client find it closed. Does not [`flush`](Self::flush).
+    /// Ends the connection in order: takes no more requests, waits until nothing is in flight, says goodbye, and
+    /// waits up to 5 seconds for the server to hang up. Clones of this client find it closed. Does not
+    /// [`flush`](Self::flush).
     pub fn shutdown(&self) -> Result<(), Error> {
         self.shared.shut_down(GOODBYE)
     }
@@ -253,11 +254,33 @@ impl Client {
     }
 
     /// The longest payload of one request that is to be split; without splitting, no bound.
+    ///
+    /// A server without a limit of its own may still hang up on payloads that look like an attack, but "any
+    /// payload not exceeding 2^25 (33,554,432) bytes SHOULD NOT be considered a denial of service attack" (spec,
+    /// *Size constraints*).
     fn payload(&self) -> u64 {
+        let most = self.facts.negotiated.maximum_payload().min(DEFAULT_MAX_PAYLOAD);
         match self.facts.oversize {
-            Oversize::Split => whole_blocks(u64::from(self.facts.negotiated.maximum_payload()), self.block()),
+            Oversize::Split => whole_blocks(u64::from(most), self.block()),
             Oversize::Refuse => u64::MAX,
         }
+    }
+
+    /// The bytes that a call is about. A call about none is never refused.
+    fn range(&self, offset: u64, length: u64) -> Result<Range<u64>, Error> {
+        let size = self.size();
+        let within = |end: &u64| *end <= size || length == 0 || !self.facts.checks.contains(Checks::BOUNDS);
+        match offset.checked_add(length).filter(within) {
+            Some(end) => Ok(offset..end),
+            None => Err(Refused::OutOfBounds { offset, length, size }.into()),
+        }
+    }
+
+    /// Without the end of the export where that is no whole block: no aligned request can reach it. Somebody who
+    /// wants nothing else has to be told.
+    fn reachable(&self, range: Range<u64>) -> Range<u64> {
+        let last = self.size() - self.size() % self.block();
+        if range.start < last { range.start..range.end.min(last) } else { range }
     }
 
     /// The longest range of one request without a payload.
@@ -270,51 +293,85 @@ impl Client {
 
     /// Whether a range can go out as it is. One that is not aligned and must not be padded can: to be refused.
     fn fits(&self, range: &Range<u64>) -> bool {
-        self.facts.unaligned == Unaligned::Refuse || is_aligned(range, self.block())
+        self.facts.unaligned == Unaligned::Refuse || range.is_empty() || is_aligned(range, self.block())
     }
 
     /// A command without a payload, split where it is too long for one request.
-    fn ranged(&self, command: CommandType, range: Range<u64>, flags: CommandFlags) -> Result<(), Error> {
+    fn ranged(&self, whole: Command) -> Result<(), Error> {
         let most = match self.facts.oversize {
             Oversize::Split => self.longest_range(),
             Oversize::Refuse => u64::MAX,
         };
-        for piece in split(range, most) {
-            let command = Command { command, flags, offset: piece.start, length: piece.end - piece.start };
+        for command in self.pieces(whole, most)? {
             self.execute(command, None, Buffer::None)?;
         }
         Ok(())
     }
 
+    /// A command cut into those that can be sent. If one of them would be refused, none comes.
+    fn pieces(&self, whole: Command, most: u64) -> Result<impl Iterator<Item = Command> + use<>, Error> {
+        let piece = move |range: Range<u64>| Command { offset: range.start, length: range.end - range.start, ..whole };
+        let range = whole.offset..whole.offset.saturating_add(whole.length);
+        if whole.length > most {
+            // The first shows what is wrong with all, and the last what is wrong with the end.
+            let last = range.start + (whole.length - 1) / most * most;
+            let state = self.shared.lock();
+            state.engine.check(&piece(range.start..range.start + most))?;
+            state.engine.check(&piece(last..range.end))?;
+        }
+        Ok(split(range, most).map(piece))
+    }
+
     /// Changes a range whose ends lie within blocks: these are read, changed and written back; what lies between
     /// is done as it is.
+    ///
+    /// One such change at a time: the middle of one may be the edge of another.
     fn with_edges(
         &self,
         range: &Range<u64>,
+        command: Command,
         change: impl Fn(&Range<u64>, &mut [u8]),
-        write: impl Fn(u64, &[u8]) -> Result<(), Error>,
-        middle: impl FnOnce(Range<u64>) -> Result<(), Error>,
+        middle: impl FnOnce(Command) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let block = self.block();
+        let flags = command.flags & CommandFlags::FUA;
         let edge = |edge: Range<u64>| -> Result<(), Error> {
             if edge.is_empty() {
                 return Ok(());
             }
-            let _alone = lock(&self.facts.padding);
             let whole = outward(&edge, block);
             let mut bytes = vec![0; (whole.end - whole.start) as usize];
             self.read_pieces(&mut bytes, whole.start, CommandFlags::empty())?;
             let from = (edge.start - whole.start) as usize;
             change(&edge, &mut bytes[from..from + (edge.end - edge.start) as usize]);
-            write(whole.start, &bytes)
+            self.write_pieces(&bytes, whole.start, flags)
         };
         let inner = inward(range, block);
+        let command = Command { offset: inner.start, length: inner.end - inner.start, ..command };
+        self.check_edges(range, command)?;
+        let _alone = lock(&self.facts.padding);
         if inner.is_empty() {
             return edge(range.clone());
         }
         edge(range.start..inner.start)?;
-        middle(inner.clone())?;
+        middle(command)?;
         edge(inner.end..range.end)
+    }
+
+    /// Refuses what would be refused half-way.
+    fn check_edges(&self, range: &Range<u64>, middle: Command) -> Result<(), Error> {
+        let block = self.block();
+        let whole = outward(range, block);
+        let edge = Command::write(whole.start, block).with_flags(middle.flags & CommandFlags::FUA);
+        let state = self.shared.lock();
+        state.engine.check(&edge)?;
+        state.engine.check(&Command { offset: whole.end.saturating_sub(block), ..edge })?;
+        if middle.length > 0 {
+            // What is too long is cut, unless that is not wanted.
+            let length = if self.facts.oversize == Oversize::Split { block } else { middle.length };
+            state.engine.check(&Command { length, ..middle })?;
+        }
+        Ok(())
     }
 
     /// Sends a command, and waits for its end.
@@ -326,21 +383,18 @@ impl Client {
     ) -> Result<Vec<ContextExtents>, Error> {
         let shared = &*self.shared;
         let deadline = shared.deadline();
+        let mut place = Place::new(shared);
         let mut state = shared.lock();
-        let me = state.register(Want::Room);
+        let me = place.take(&mut state, Want::Room);
         let cookie = loop {
-            let submitted = match contexts {
-                None => state.engine.submit(command),
-                Some(contexts) => state.engine.submit_for_contexts(command, contexts),
-            };
-            match submitted {
+            match state.submit(command, contexts) {
                 Ok(cookie) => break cookie,
                 Err(Refused::QueueFull { .. }) => {
-                    let room = |state: &State| state.engine.room() > 0;
+                    let room = |state: &State| state.closing || state.engine.room() > 0;
                     state = shared.wait(state, me, &mut Mine::nothing(), deadline, room);
                 }
                 Err(refused) => {
-                    state.unregister(me);
+                    place.leave(&mut state);
                     return Err(state.explain(refused));
                 }
             }
@@ -348,12 +402,16 @@ impl Client {
         if let Some(waiter) = state.waiters.get_mut(me) {
             waiter.want = Want::Reply;
         }
+        if state.engine.room() > 0 {
+            // Several places may have become free at once.
+            state.wake_first(|want| want == Want::Room);
+        }
         state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), contexts: Vec::new() }));
         let mut mine = Mine { cookie: Some(cookie), buffer };
         shared.kick(&mut state, &mine);
         let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());
         state = shared.wait(state, me, &mut mine, deadline, done);
-        let outcome = state.unregister(me);
+        let outcome = place.leave(&mut state);
         drop(state);
         let Some(outcome) = outcome else {
             // Each request that was taken has an end, so this cannot be; it is no reason to bring the caller down.
@@ -371,11 +429,4 @@ impl Client {
 
 fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn range(offset: u64, length: u64) -> Result<Range<u64>, Error> {
-    match offset.checked_add(length) {
-        Some(end) => Ok(offset..end),
-        None => Err(Refused::OutOfBounds { offset, length, size: u64::MAX }.into()),
-    }
 }

@@ -1,6 +1,6 @@
 //! Runs a handshake flow over a stream, with deadlines.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::time::{Duration, Instant};
 
 use nbd_proto::handshake::{Flow, Status};
@@ -21,9 +21,9 @@ pub(crate) struct Patience {
 impl Patience {
     /// The next deadline, and what it is counted from.
     fn deadline(self, started: Instant, heard: Instant) -> Option<(Instant, Duration)> {
-        let idle = self.idle.map(|idle| (heard + idle, idle));
-        let total = self.total.map(|total| (started + total, total));
-        [idle, total].into_iter().flatten().min()
+        // What is too far away to be told is never.
+        let after = |from: Instant, time: Option<Duration>| time.and_then(|time| Some((from.checked_add(time)?, time)));
+        [after(heard, self.idle), after(started, self.total)].into_iter().flatten().min()
     }
 }
 
@@ -112,7 +112,7 @@ fn send(stream: &Stream, out: &mut Vec<u8>) -> std::io::Result<()> {
             Ok(Some(count)) => drop(out.drain(..count)),
             Ok(None) => break,
             // The server may have said why before it hung up: what it sent is read first.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => out.clear(),
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => out.clear(),
             Err(error) => return Err(error),
         }
     }

@@ -112,7 +112,8 @@ impl ConnectOptions {
     }
 
     /// How long a request may take from being handed in to its last reply. Default: for ever. The protocol
-    /// cannot take a request back, so the connection is given up when one takes longer.
+    /// cannot take a request back, so the connection is given up when one takes longer. Of a request in a
+    /// [`Queue`](crate::Queue), only the time counts that its owner spends in [`wait`](crate::Queue::wait).
     #[must_use]
     pub fn request_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.request_timeout = timeout;
@@ -195,9 +196,9 @@ impl ConnectOptions {
     }
 
     /// Connects over a stream socket that is connected already: TCP, Unix, or any other of that kind. The socket
-    /// may be blocking or not; it is not changed.
+    /// may be blocking or not; it is not changed, but shut down when the connection is over.
     pub fn connect_fd(&self, socket: impl Into<OwnedFd>, export: &str) -> Result<Client, Error> {
-        self.handshake(Stream::new(socket.into())?, export, "the given socket")
+        self.handshake(Stream::given(socket.into())?, export, "the given socket")
     }
 
     /// Asks the server that a URI names what it has. The export name in the URI means nothing here.

@@ -1,13 +1,13 @@
 //! Many requests in flight from one thread: buffers are handed in, and come back with the results.
 
-use std::sync::{Arc, MutexGuard};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nbd_proto::error::{CommandError, Refused};
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::number::{CommandType, Cookie};
 
-use crate::baton::{Mine, Shared, State};
+use crate::baton::{Mine, Place, Shared, State};
 use crate::client::ContextExtents;
 use crate::error::Error;
 use crate::table::{QueueId, QueueState, Queued, Request, Want};
@@ -37,6 +37,9 @@ use crate::table::{QueueId, QueueState, Queued, Request, Want};
 pub struct Queue {
     shared: Arc<Shared>,
     id: QueueId,
+    /// How long its owner has waited in all. Whether the server is slow shows only in that time: at others,
+    /// maybe nobody reads what it says.
+    clock: Duration,
 }
 
 /// Ends a wait of a [`Queue`] from another thread: see [`Queue::interrupter`].
@@ -103,7 +106,7 @@ impl Completion {
 impl Queue {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let id = shared.lock().queues.insert(QueueState::default());
-        Self { shared, id }
+        Self { shared, id, clock: Duration::ZERO }
     }
 
     /// Hands in a read of as many bytes as the buffer is long.
@@ -124,14 +127,15 @@ impl Queue {
             let error = Error::Unsupported("the buffer is not as long as the command says");
             return Err(Rejected { error, buffer });
         }
-        let deadline = self.shared.deadline();
+        let _place = Place::new(&self.shared);
+        let due = self.shared.request_timeout.and_then(|timeout| self.clock.checked_add(timeout));
         let mut guard = self.shared.lock();
         let state = &mut *guard;
-        let cookie = match state.engine.submit(command) {
+        let cookie = match state.submit(command, None) {
             Ok(cookie) => cookie,
             Err(refused) => return Err(Rejected { error: state.explain(refused), buffer }),
         };
-        let queued = Queued { queue: self.id, command, buffer, contexts: Vec::new(), deadline };
+        let queued = Queued { queue: self.id, command, buffer, contexts: Vec::new(), due };
         state.requests.insert(cookie, Request::Queued(queued));
         if let Some(queue) = state.queues.get_mut(self.id) {
             queue.in_flight += 1;
@@ -141,6 +145,7 @@ impl Queue {
 
     /// Sends what was handed in, as far as it goes without waiting.
     pub fn send(&mut self) {
+        let _place = Place::new(&self.shared);
         self.shared.kick(&mut self.shared.lock(), &Mine::nothing());
     }
 
@@ -151,24 +156,13 @@ impl Queue {
 
     /// Waits until a request has ended. `None` when none is left.
     pub fn wait(&mut self) -> Option<Completion> {
-        let id = self.id;
-        let nothing_left = move |state: &State| state.queues.get(id).is_none_or(|queue| queue.in_flight == 0);
-        self.wait_until(nothing_left).queues.get_mut(id)?.completions.pop_front()
+        self.wait_until(|_| false).ok().flatten()
     }
 
     /// The same, but an [`Interrupter`] can end the wait, or the next one if there is none now. Whoever has been
     /// interrupted may get a completion all the same, and should look for other work after each.
     pub fn wait_or_interrupt(&mut self) -> Result<Option<Completion>, Interrupted> {
-        let id = self.id;
-        let over =
-            move |state: &State| state.queues.get(id).is_none_or(|queue| queue.in_flight == 0 || queue.interrupted);
-        let mut state = self.wait_until(over);
-        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
-        let interrupted = std::mem::take(&mut queue.interrupted);
-        match queue.completions.pop_front() {
-            None if interrupted => Err(Interrupted),
-            completion => Ok(completion),
-        }
+        self.wait_until(|queue| queue.interrupted)
     }
 
     /// What another thread can end a [`wait_or_interrupt`](Self::wait_or_interrupt) with.
@@ -176,20 +170,32 @@ impl Queue {
         Interrupter { shared: self.shared.clone(), id: self.id }
     }
 
-    /// Waits until there is a completion, or `over` says that there is no use.
-    fn wait_until(&self, over: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+    /// Waits until there is a completion, nothing to wait for, or `ended` says that it is time.
+    fn wait_until(&mut self, ended: impl Fn(&QueueState) -> bool) -> Result<Option<Completion>, Interrupted> {
         let id = self.id;
-        let finished =
-            |state: &State| over(state) || state.queues.get(id).is_some_and(|queue| !queue.completions.is_empty());
+        let finished = |state: &State| {
+            let over = |queue: &QueueState| !queue.completions.is_empty() || queue.in_flight == 0 || ended(queue);
+            state.queues.get(id).is_none_or(over)
+        };
+        let mut place = Place::new(&self.shared);
         let mut state = self.shared.lock();
         if !finished(&state) {
             self.shared.kick(&mut state, &Mine::nothing());
-            let deadline = earliest(&state, id);
-            let me = state.register(Want::Completion(id));
+            let started = Instant::now();
+            let due = self.shared.request_timeout.and_then(|_| earliest(&state, id));
+            let deadline = due.and_then(|due| started.checked_add(due.saturating_sub(self.clock)));
+            let me = place.take(&mut state, Want::Completion(id));
             state = self.shared.wait(state, me, &mut Mine::nothing(), deadline, finished);
-            state.unregister(me);
+            place.leave(&mut state);
+            self.clock = self.clock.saturating_add(started.elapsed());
         }
-        state
+        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
+        let interrupted = ended(queue);
+        queue.interrupted &= !interrupted;
+        match queue.completions.pop_front() {
+            None if interrupted => Err(Interrupted),
+            completion => Ok(completion),
+        }
     }
 }
 
@@ -200,14 +206,20 @@ impl Interrupter {
     }
 }
 
-/// When the first of a queue's requests is overdue.
-fn earliest(state: &State, id: QueueId) -> Option<Instant> {
-    state.requests.queued().filter(|queued| queued.queue == id).filter_map(|queued| queued.deadline).min()
+/// When the first of a queue's requests is overdue, by the queue's clock.
+fn earliest(state: &State, id: QueueId) -> Option<Duration> {
+    state.requests.queued().filter(|queued| queued.queue == id).filter_map(|queued| queued.due).min()
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.queues.remove(self.id);
+        match state.queues.get_mut(self.id) {
+            Some(queue) if queue.in_flight > 0 => {
+                queue.dropped = true;
+                queue.completions.clear();
+            }
+            _ => drop(state.queues.remove(self.id)),
+        }
     }
 }

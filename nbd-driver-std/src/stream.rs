@@ -8,7 +8,9 @@ use std::time::Instant;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay, socket_type};
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, recvmsg, sendmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, getpeername, recvmsg, sendmsg,
+};
 
 use crate::error::Error;
 
@@ -27,12 +29,19 @@ pub(crate) struct Ready {
 }
 
 impl Stream {
-    /// Takes a connected stream socket.
-    pub(crate) fn new(socket: OwnedFd) -> Result<Self, Error> {
-        let kind = socket_type(&socket).map_err(|error| Error::io("looking at the given file descriptor", error))?;
-        if kind != SocketType::STREAM {
+    /// Takes what a caller says is a connected stream socket.
+    pub(crate) fn given(socket: OwnedFd) -> Result<Self, Error> {
+        let failed = |error| Error::io("looking at the given file descriptor", error);
+        if socket_type(&socket).map_err(failed)? != SocketType::STREAM {
             return Err(Error::Unsupported("the given file descriptor is not a stream socket"));
         }
+        // On one that is not connected, nothing would ever come.
+        getpeername(&socket).map_err(failed)?;
+        Self::new(socket)
+    }
+
+    /// Takes a connected stream socket.
+    pub(crate) fn new(socket: OwnedFd) -> Result<Self, Error> {
         // "both the client and server SHOULD disable Nagle's algorithm" (spec, *Protocol phases*). On sockets
         // that are not TCP both fail, and nothing is missing.
         let _ = set_tcp_nodelay(&socket, true);
@@ -106,6 +115,12 @@ impl Stream {
     pub(crate) fn wake(&self) {
         // Fails only when the counter is full, and then the wait ends as well.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// No more bytes will be sent or received.
+    pub(crate) fn hang_up(&self) {
+        // Fails when the other side has gone, which is what it is for.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 
     /// No more bytes will be sent.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::Duration;
 
 use nbd_proto::error::CommandError;
 use nbd_proto::transmission::{self, Command, Extent};
@@ -123,7 +123,8 @@ pub(crate) struct Queued {
     pub(crate) command: Command,
     pub(crate) buffer: Vec<u8>,
     pub(crate) contexts: Vec<ContextExtents>,
-    pub(crate) deadline: Option<Instant>,
+    /// When it is overdue, by the queue's own clock.
+    pub(crate) due: Option<Duration>,
 }
 
 /// What a queue has to be told.
@@ -133,12 +134,15 @@ pub(crate) struct QueueState {
     /// Somebody wants the thread that waits to look at something else.
     pub(crate) interrupted: bool,
     pub(crate) completions: VecDeque<Completion>,
+    /// The queue was dropped. Its number must not go to another one while requests bear it.
+    pub(crate) dropped: bool,
 }
 
-/// Requests by their cookies.
+/// Requests by their cookies. A place is taken anew as soon as it is free, so a thread that is late to learn of the end
+/// of its request may ask with a cookie that has been used up: that finds nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
-    slots: Vec<Option<Request>>,
+    slots: Vec<Option<(Cookie, Request)>>,
 }
 
 impl Requests {
@@ -147,19 +151,26 @@ impl Requests {
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        self.slots[slot] = Some(request);
+        self.slots[slot] = Some((cookie, request));
     }
 
     pub(crate) fn get(&self, cookie: Cookie) -> Option<&Request> {
-        self.slots.get(cookie.slot())?.as_ref()
+        match self.slots.get(cookie.slot())? {
+            Some((current, request)) if *current == cookie => Some(request),
+            _ => None,
+        }
     }
 
     pub(crate) fn get_mut(&mut self, cookie: Cookie) -> Option<&mut Request> {
-        self.slots.get_mut(cookie.slot())?.as_mut()
+        match self.slots.get_mut(cookie.slot())? {
+            Some((current, request)) if *current == cookie => Some(request),
+            _ => None,
+        }
     }
 
     pub(crate) fn remove(&mut self, cookie: Cookie) -> Option<Request> {
-        self.slots.get_mut(cookie.slot())?.take()
+        let slot = self.slots.get_mut(cookie.slot())?;
+        slot.take_if(|(current, _)| *current == cookie).map(|(_, request)| request)
     }
 
     /// The call of a thread that holds `cookie`.
@@ -178,7 +189,7 @@ impl Requests {
     }
 
     pub(crate) fn queued(&self) -> impl Iterator<Item = &Queued> {
-        self.slots.iter().flatten().filter_map(|request| match request {
+        self.slots.iter().flatten().filter_map(|(_, request)| match request {
             Request::Queued(queued) => Some(queued),
             Request::Call(_) => None,
         })
@@ -201,5 +212,26 @@ impl Request {
             }
         };
         of_context.extend(extents);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Call, Cookie, Request, Requests};
+
+    /// A thread filled its buffer with the holes of another one's read, which had taken the place of its own.
+    #[test]
+    fn a_cookie_that_is_used_up_finds_nothing() {
+        let call = |waiter| Request::Call(Call { waiter, holes: Vec::new(), contexts: Vec::new() });
+        let [old, new] = [Cookie(1 << 32 | 3), Cookie(2 << 32 | 3)];
+        assert_eq!(old.slot(), new.slot());
+        let mut requests = Requests::default();
+        requests.insert(old, call(1));
+        assert_eq!(requests.call(old).map(|call| call.waiter), Some(1));
+        assert!(requests.get(new).is_none());
+        assert!(requests.remove(old).is_some());
+        requests.insert(new, call(2));
+        assert!(requests.get(old).is_none() && requests.call_mut(old).is_none() && requests.remove(old).is_none());
+        assert_eq!(requests.call(new).map(|call| call.waiter), Some(2));
     }
 }

@@ -11,6 +11,10 @@ pub const MAX_STRING: usize = 4096;
 /// arrives and never held, so the bound only keeps a peer from sending for ever; the specification has none.
 pub const MAX_UNKNOWN_INFO: u32 = 1 << 20;
 
+/// The longest reply, in bytes, of a type this crate does not know to an option it does not know either: as long as
+/// the longest known one. It has to be seen whole.
+pub const MAX_UNKNOWN_REPLY: u32 = 4 + 2 * MAX_STRING as u32;
+
 /// The most extents in one block status chunk: "Servers SHOULD NOT send more than 2^20 extents"
 /// (spec, `NBD_REPLY_TYPE_BLOCK_STATUS`). They are passed on as they arrive and never collected by the core.
 pub const MAX_EXTENTS: u32 = 1 << 20;
@@ -35,6 +39,9 @@ pub struct HandshakeLimits {
     /// How many replies one option may bring before its final one. Default 65,536.
     pub replies_per_option: u32,
     /// How many payload bytes all replies of a connection may bring together. Default 16 MiB.
+    ///
+    /// Names are kept, each in a string of its own: a server that sends nothing but names of one byte makes a
+    /// flow use up to some twelve times as much memory.
     pub reply_bytes: u64,
 }
 

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use crate::error::Error;
 use crate::wire::flags::ClientFlags;
 use crate::wire::greeting::{ExportFacts, Greeting};
-use crate::wire::number::{CommandType, Cookie, OptionCode};
+use crate::wire::number::{CommandType, Cookie, InfoType, OptionCode};
 use crate::wire::option::OptionRequest;
 use crate::wire::option_reply::OptionReply;
 use crate::wire::reply::ReplyHeader;
@@ -29,6 +29,15 @@ pub enum Observation<'a> {
         option: OptionCode,
         /// The reply.
         reply: OptionReply<'a>,
+    },
+    /// An information of a type nobody knows came, and is skipped.
+    SkippedInfo {
+        /// The option it answers.
+        option: OptionCode,
+        /// Its type.
+        info: InfoType,
+        /// Length of its payload behind the type, in bytes.
+        length: u32,
     },
     /// The answer to `EXPORT_NAME` came.
     ExportName(ExportFacts),

@@ -76,6 +76,12 @@ pub enum Refused {
         /// Size of the export in bytes.
         size: u64,
     },
+    /// Offset and length where the command has none.
+    #[error("{command} acts on the whole export, so its offset and length must be 0")]
+    NoRange {
+        /// The command.
+        command: CommandType,
+    },
     /// Not a multiple of the minimum block size.
     #[error("{length} bytes at {offset} are not aligned to the server's minimum block size of {minimum} bytes")]
     Unaligned {

@@ -18,11 +18,8 @@ pub enum Unavailable {
     #[error("TLS is required, but {0}; nothing was sent in clear")]
     Tls(TlsUnavailable),
     /// The server wants TLS, and we are not to use it.
-    #[error("the server wants TLS before {option}; use an nbds:// address, or allow TLS")]
-    ServerRequiresTls {
-        /// What was asked.
-        option: OptionCode,
-    },
+    #[error("{0}; use an nbds:// address, or allow TLS")]
+    ServerRequiresTls(Refusal),
     /// The export is not in the server's list (O7).
     #[error("the server has no export named \"{}\" (it lists {listed}); `nbd info --list` shows them", Escaped(.name))]
     NoSuchExport {

@@ -2,14 +2,15 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Advance, ExportInfo, HandshakeStyle, MetaContext, Negotiated, ReplyStyle, Status, TlsPolicy};
 use crate::error::{
-    Ended, Error, Field, InvalidMessage, PeerMisbehaved, Refusal, Refused, TlsUnavailable, Unavailable,
+    Ended, Error, Expected, Field, InvalidMessage, Message, PeerMisbehaved, Refusal, Refused, TlsUnavailable,
+    Unavailable,
 };
-use crate::limits::{HandshakeLimits, MAX_STRING};
+use crate::limits::{HandshakeLimits, MAX_STRING, MAX_UNKNOWN_REPLY};
 use crate::observe::{Hook, Observation, Observer};
 use crate::text::lossy;
 use crate::wire::flags::{ClientFlags, HandshakeFlags, TransmissionFlags};
@@ -52,7 +53,9 @@ pub enum HandshakeEvent<'a> {
     Opened(HandshakeStyle),
     /// An answer to the option under way that is not its last.
     Reply(OptionReply<'a>),
-    /// The last answer: the option succeeded, or the server refused it, and the next one can be chosen.
+    /// The last answer: the option succeeded, or the server refused it. The next one can be chosen, unless
+    /// [`Status::Ready`] says that this was the last. A `STARTTLS` that succeeds has no `Done`: what it brings is
+    /// [`Status::SwitchToTls`].
     Done {
         /// The option.
         option: OptionCode,
@@ -194,9 +197,11 @@ impl ClientHandshake {
         self.tls
     }
 
-    /// What the last successful `INFO` told. `None` before it, and once another option was chosen.
+    /// What the last successful `INFO` told, or what the greeting, `GO` or `EXPORT_NAME` told once the status is
+    /// [`Status::Ready`]. `None` before it, once another option was chosen, and after an error.
     pub fn export_info(&self) -> Option<ExportInfo> {
-        let facts = self.export.facts?;
+        let told = matches!(self.state, Ok(State::Choose | State::Ready));
+        let facts = self.export.facts.filter(|_| told)?;
         Some(ExportInfo {
             size: facts.size,
             flags: facts.flags,
@@ -206,9 +211,13 @@ impl ClientHandshake {
         })
     }
 
-    /// The contexts that the last successful `SET_META_CONTEXT` selected.
+    /// The contexts that the last `SET_META_CONTEXT` selected: none while it is under way, or if it failed, and
+    /// none after an error.
     pub fn contexts(&self) -> &[MetaContext] {
-        &self.selection.contexts
+        match self.state {
+            Ok(State::AwaitOptionReply(OptionCode::SET_META_CONTEXT)) | Err(_) => &[],
+            _ => &self.selection.contexts,
+        }
     }
 
     /// Takes bytes from the server, appends bytes for it to `out`, and returns at most one event.
@@ -230,7 +239,10 @@ impl ClientHandshake {
         match advance {
             Ok(advance) => {
                 let waiting = self.status() == Status::NeedInput;
-                self.inside = waiting && advance.event.is_none() && advance.consumed < input.len();
+                // An empty input says nothing about bytes that were not consumed.
+                if !input.is_empty() {
+                    self.inside = waiting && advance.event.is_none() && advance.consumed < input.len();
+                }
                 Ok(advance)
             }
             Err(error) => Err(self.fail(error)),
@@ -294,14 +306,21 @@ impl ClientHandshake {
         Ok(())
     }
 
+    /// What a flow does at [`tls_established`](Self::tls_established): there a refusal is the end.
+    pub(super) fn switched_to_tls(&mut self) -> Result<(), Error> {
+        self.tls_established().map_err(|refused| self.fail(local(&refused)))
+    }
+
     /// Sends an option: appends it to `out`, and its replies are awaited. Refused unless the status is
     /// [`Status::Choose`] and the option legal there:
     ///
     /// - only `EXPORT_NAME` on a server that is not fixed newstyle;
     /// - before TLS is up where it is [required](TlsPolicy::Required): only `STARTTLS` and `ABORT`;
-    /// - `STARTTLS` at most once, and not where TLS is [off](TlsPolicy::Off);
+    /// - `STARTTLS` not once TLS is up, and not where TLS is [off](TlsPolicy::Off);
     /// - `EXPORT_NAME` not after extended headers were agreed;
-    /// - `SET_META_CONTEXT` only after structured replies or extended headers were.
+    /// - `SET_META_CONTEXT` only after structured replies or extended headers were;
+    /// - [`OptionRequest::Unknown`] only for options that have no form of their own;
+    /// - no information asked for twice in one `INFO` or `GO`.
     ///
     /// `ABORT` ends the session: its reply is not awaited.
     pub fn choose(&mut self, request: &OptionRequest<'_>, out: &mut Vec<u8>) -> Result<(), Refused> {
@@ -331,7 +350,8 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// The end of the handshake, by value. Refused unless the status is [`Status::Ready`].
+    /// The end of the handshake, by value. An error unless the status is [`Status::Ready`]: the one that ended the
+    /// handshake, or [`Ended::GivenUp`] where it was not over.
     pub fn finish(self) -> Result<Negotiated, Error> {
         match (&self.state, self.export_info()) {
             (Ok(State::Ready), Some(info)) => {
@@ -453,6 +473,11 @@ impl ClientHandshake {
             return Err(PeerMisbehaved::WrongOption { asked: option, got: header.option }.into());
         }
         check_expected(option, header.reply)?;
+        if header.reply.name().is_none() && header.length > MAX_UNKNOWN_REPLY {
+            let expected = Expected::Between(0, u64::from(MAX_UNKNOWN_REPLY));
+            let got = u64::from(header.length);
+            return Err(InvalidMessage::Length { message: Message::OptionReply, expected, got }.into());
+        }
         let body = &input[prefix..];
         let length = header.length as usize;
         if let Some(skipped) = self.unknown_info(&header, body)? {
@@ -466,7 +491,10 @@ impl ClientHandshake {
         match reply {
             OptionReply::Ack => {
                 self.acknowledged(option, input.len() > consumed)?;
-                Ok(Advance::event(consumed, HandshakeEvent::Done { option, outcome: Ok(()) }))
+                // No event for the agreement to TLS: clear text behind it is fatal in this very call if it came in
+                // the same slice, and else in the next, so an event would depend on how the input was cut.
+                let event = HandshakeEvent::Done { option, outcome: Ok(()) };
+                Ok(Advance { consumed, event: Some(event).filter(|_| option != OptionCode::STARTTLS) })
             }
             OptionReply::Error { reply, message } => {
                 let refusal = Refusal { option, reply, message: lossy(message) };
@@ -492,14 +520,12 @@ impl ClientHandshake {
         let Some(info) = body.first_chunk::<2>() else { return Ok(Some(Advance::NOTHING)) };
         let info = InfoType(u16::from_be_bytes(*info));
         if info.name().is_some() {
-            // The longest known one is a string, whose bound has to be held here: it must fit the input buffer.
-            if header.length as usize > 2 + MAX_STRING {
-                let field = if info == InfoType::NAME { Field::ExportName } else { Field::Description };
-                return Err(InvalidMessage::StringTooLong { field, length: u64::from(header.length) - 2 }.into());
-            }
+            check_known_info(info, u64::from(header.length))?;
             return Ok(None);
         }
         self.count_reply(header)?;
+        let (option, length) = (header.option, header.length - 2);
+        self.hook.observe(|| Observation::SkippedInfo { option, info, length });
         self.state = Ok(State::SkipInfo { option: header.option, remaining: header.length });
         Ok(Some(Advance::quiet(OptionReplyHeader::LENGTH)))
     }
@@ -634,8 +660,30 @@ fn check_expected(option: OptionCode, got: ReplyType) -> Result<(), PeerMisbehav
     Err(PeerMisbehaved::UnexpectedOptionReply { option, got, expected })
 }
 
+/// Holds the length of an information against its kind before it has come, because it has to fit the input
+/// buffer (O3, O4).
+fn check_known_info(info: InfoType, length: u64) -> Result<(), InvalidMessage> {
+    let (message, expected) = match info {
+        InfoType::EXPORT => (Message::InfoExport, Expected::Exactly(12)),
+        InfoType::BLOCK_SIZE => (Message::InfoBlockSize, Expected::Exactly(14)),
+        string => {
+            let field = if string == InfoType::NAME { Field::ExportName } else { Field::Description };
+            let length = length - 2;
+            let fits = length <= MAX_STRING as u64;
+            return if fits { Ok(()) } else { Err(InvalidMessage::StringTooLong { field, length }) };
+        }
+    };
+    if expected.holds(length) { Ok(()) } else { Err(InvalidMessage::Length { message, expected, got: length }) }
+}
+
+/// A flow chooses legal options, so what is left is the caller's own strings.
+pub(super) fn local(refused: &Refused) -> Error {
+    Ended::GivenUp { reason: refused.to_string() }.into()
+}
+
 /// Holds our own strings and lists against what the protocol can carry.
 fn check_fields(request: &OptionRequest<'_>) -> Result<(), Refused> {
+    let refused = |reason| Err(Refused::Option { option: request.option(), reason });
     let string = |field, text: &str| {
         if text.len() > MAX_STRING || text.contains('\0') { Err(Refused::String { field }) } else { Ok(()) }
     };
@@ -646,12 +694,23 @@ fn check_fields(request: &OptionRequest<'_>) -> Result<(), Refused> {
             if u16::try_from(request.requests.len()).is_err() {
                 return Err(Refused::TooMany { field: Field::InfoRequests });
             }
+            // "The client MUST NOT include any information request in the list more than once" (spec,
+            // `NBD_OPT_INFO`).
+            let mut sorted = request.requests.clone();
+            sorted.sort_unstable();
+            if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+                return refused("an information is asked for twice");
+            }
         }
         OptionRequest::ListMetaContext(request) | OptionRequest::SetMetaContext(request) => {
             string(Field::ExportName, request.export)?;
             for query in &request.queries {
                 string(Field::Query, query)?;
             }
+        }
+        // Its answer would be taken for something it is not. `PEEK_EXPORT` was withdrawn: its form is nobody's.
+        OptionRequest::Unknown { option, .. } if option.name().is_some() && *option != OptionCode::PEEK_EXPORT => {
+            return refused("it has a form of its own, which has to be used");
         }
         _ => {}
     }

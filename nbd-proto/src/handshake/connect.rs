@@ -5,11 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
 
-use super::client::{ClientHandshake, HandshakeEvent, HandshakeSettings};
+use super::client::{ClientHandshake, HandshakeEvent, HandshakeSettings, local};
 use super::context_names::ContextNames;
 use super::preamble::{Preamble, requires_tls};
 use super::{Flow, HandshakeStyle, Negotiated, ReplyStyle, Status, TlsPolicy};
-use crate::error::{Ended, Error, PeerMisbehaved, Refusal, Refused, Unavailable};
+use crate::error::{Error, PeerMisbehaved, Refusal, Unavailable};
 use crate::limits::HandshakeLimits;
 use crate::observe::Observer;
 use crate::wire::number::{InfoType, OptionCode, ReplyType};
@@ -290,11 +290,6 @@ fn end(refusal: Refusal) -> Result<(), Error> {
     Err(Unavailable::Refused(refusal).into())
 }
 
-/// A flow chooses legal options, so what is left is the caller's own strings.
-pub(super) fn local(refused: &Refused) -> Error {
-    Ended::GivenUp { reason: alloc::string::ToString::to_string(refused) }.into()
-}
-
 impl Flow for Connect {
     type Output = Negotiated;
 
@@ -317,8 +312,8 @@ impl Flow for Connect {
     }
 
     fn tls_established(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.handshake.tls_established().map_err(|refused| local(&refused))?;
-        self.proceed(out)
+        self.handshake.switched_to_tls()?;
+        self.proceed(out).map_err(|error| self.handshake.leave(error, out))
     }
 
     fn status(&self) -> Status {

@@ -1,6 +1,7 @@
 //! Asking a server which metadata contexts an export has.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,8 +13,10 @@ use crate::wire::option::{MetaContextRequest, OptionRequest};
 #[derive(Debug, Default)]
 pub(super) struct ContextNames {
     names: Vec<String>,
-    /// How many names earlier rounds brought.
-    settled: usize,
+    /// How many of them the first round brought, once the second one is under way.
+    first_round: usize,
+    /// Those again, so that a long second round is compared with them in no time.
+    settled: BTreeSet<String>,
     again: bool,
 }
 
@@ -25,7 +28,7 @@ impl ContextNames {
     }
 
     pub(super) fn push(&mut self, name: &str) {
-        if !self.names.iter().take(self.settled).any(|known| known == name) {
+        if !self.settled.contains(name) {
             self.names.push(name.to_owned());
         }
     }
@@ -35,12 +38,16 @@ impl ContextNames {
     /// name, because QEMU 3.0 forgets its own contexts when it is asked for all (O10).
     pub(super) fn round_done(&mut self, outcome: &Result<(), Refusal>) -> bool {
         if outcome.is_err() {
-            self.names.truncate(self.settled);
+            self.names.truncate(self.first_round);
             return false;
         }
-        self.settled = self.names.len();
         let forgotten = !self.names.is_empty() && !self.names.iter().any(|name| name.starts_with("qemu:"));
-        !core::mem::replace(&mut self.again, true) && forgotten
+        if core::mem::replace(&mut self.again, true) || !forgotten {
+            return false;
+        }
+        self.first_round = self.names.len();
+        self.settled = self.names.iter().cloned().collect();
+        true
     }
 
     pub(super) fn into_names(self) -> Vec<String> {

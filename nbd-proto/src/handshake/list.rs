@@ -6,8 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use smallvec::smallvec;
 
-use super::client::{ClientHandshake, HandshakeEvent, HandshakeSettings};
-use super::connect::local;
+use super::client::{ClientHandshake, HandshakeEvent, HandshakeSettings, local};
 use super::context_names::ContextNames;
 use super::preamble::{Preamble, requires_tls};
 use super::{ExportInfo, Flow, HandshakeStyle, ReplyStyle, Status, TlsPolicy};
@@ -243,6 +242,7 @@ impl List {
                     }
                     self.step = Step::Info(at + 1);
                 }
+                return outcome.or_else(|refusal| requires_tls(&refusal));
             }
             Step::Goodbye => {}
         }
@@ -318,8 +318,8 @@ impl Flow for List {
     }
 
     fn tls_established(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.handshake.tls_established().map_err(|refused| local(&refused))?;
-        self.proceed(out)
+        self.handshake.switched_to_tls()?;
+        self.proceed(out).map_err(|error| self.handshake.leave(error, out))
     }
 
     fn status(&self) -> Status {

@@ -70,7 +70,8 @@ pub trait Flow {
     /// every call returns that error again.
     fn input(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Error>;
 
-    /// The server closed the stream, or (oldstyle listing aside) its TLS. Returns why that is an error.
+    /// The server closed the stream. Returns why that is an error, and every later call does; only a [`List`]
+    /// that is [`Status::Closed`] stays so, and keeps its result.
     fn eof(&mut self) -> Error;
 
     /// The driver gives the connection up: a system error, a time-out. Returns the error to show.
@@ -88,7 +89,7 @@ pub trait Flow {
         Self: Sized;
 }
 
-/// Reads the result type of `input` calls that bring at most one event.
+/// What one `input` call did: how far it came, and at most one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Advance<E> {

@@ -49,7 +49,7 @@ impl Preamble {
 /// Turns `TLS_REQD` into the error that says what to do.
 pub(super) fn requires_tls(refusal: &Refusal) -> Result<(), Error> {
     match refusal.reply {
-        ReplyType::ERR_TLS_REQD => Err(Unavailable::ServerRequiresTls { option: refusal.option }.into()),
+        ReplyType::ERR_TLS_REQD => Err(Unavailable::ServerRequiresTls(refusal.clone()).into()),
         _ => Ok(()),
     }
 }

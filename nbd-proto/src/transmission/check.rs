@@ -92,7 +92,7 @@ bitflags! {
         const FLAGS = 1 << 1;
         /// Nothing is written to a read-only export.
         const READ_ONLY = 1 << 2;
-        /// The range lies within the export.
+        /// The range lies within the export; a command without a range has zeroes there.
         const BOUNDS = 1 << 3;
         /// Offset and length are multiples of the minimum block size.
         const ALIGNMENT = 1 << 4;
@@ -143,6 +143,9 @@ pub(super) fn check(command: &Command, facts: &Negotiated, checks: Checks) -> Re
         if on(Checks::ALIGNMENT) && (offset | length) % u64::from(minimum) != 0 {
             return Err(Refused::Unaligned { offset, length, minimum });
         }
+    } else if on(Checks::BOUNDS) && (offset, length) != (0, 0) {
+        // "*length* and *offset* are reserved, and MUST be set to all-zero" (spec, `NBD_CMD_FLUSH`).
+        return Err(Refused::NoRange { command: kind });
     }
     // A compact header has 32 bits for the length, and so has the maximum payload.
     let header = if facts.reply_style == ReplyStyle::Extended && !command.has_payload() {

@@ -12,14 +12,14 @@ use crate::error::{CommandError, Ended, Error, Refused};
 use crate::handshake::{Advance, Negotiated, ReplyStyle};
 use crate::observe::{Hook, Observation, Observer};
 use crate::wire::flags::{CommandFlags, TransmissionFlags};
-use crate::wire::number::{CommandType, ContextId, Cookie, ErrorValue};
+use crate::wire::number::{CommandType, ContextId, Cookie};
 use crate::wire::request::{BlockStatusPayload, CompactRequest, ExtendedRequest};
 
 /// What a [`Client`] is told beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientSettings {
-    /// How many requests may be in flight. From 1 to 65,536; default 128.
+    /// How many requests may be in flight. From 1 to 65,536, a value out of range is moved into it; default 128.
     pub max_in_flight: usize,
     /// Which rules our own requests are held against. Default: all.
     pub checks: Checks,
@@ -32,7 +32,7 @@ impl Default for ClientSettings {
 }
 
 impl ClientSettings {
-    /// Sets [`max_in_flight`](Self::max_in_flight); a value out of range is moved into it.
+    /// Sets [`max_in_flight`](Self::max_in_flight).
     #[must_use]
     pub fn with_max_in_flight(mut self, requests: usize) -> Self {
         self.max_in_flight = requests.clamp(1, 65_536);
@@ -71,7 +71,6 @@ pub struct Client {
     outbound: SendQueue,
     receiver: Receiver,
     disconnecting: bool,
-    shutdown: bool,
     over: Option<Error>,
     hook: Hook,
 }
@@ -81,12 +80,12 @@ impl Client {
     pub fn new(negotiated: Negotiated, settings: ClientSettings) -> Self {
         Self {
             negotiated,
-            settings,
+            // The field is open, so its value may not have come through the setter.
+            settings: settings.with_max_in_flight(settings.max_in_flight),
             table: InFlight::default(),
             outbound: SendQueue::default(),
             receiver: Receiver::new(),
             disconnecting: false,
-            shutdown: false,
             over: None,
             hook: Hook::default(),
         }
@@ -122,7 +121,7 @@ impl Client {
     /// the client receives an `NBD_ESHUTDOWN` error it MUST initiate a soft disconnect", spec, *Terminating the
     /// transmission phase*).
     pub const fn is_shutting_down(&self) -> bool {
-        self.shutdown
+        self.receiver.is_shutting_down()
     }
 
     /// Why the connection is over, once it is.
@@ -169,6 +168,10 @@ impl Client {
                 return Err(Refused::NoContexts);
             }
         }
+        let (length, maximum) = (8 + 4 * contexts.len() as u64, u64::from(self.negotiated.maximum_payload()));
+        if self.settings.checks.contains(Checks::MAX_PAYLOAD) && length > maximum {
+            return Err(Refused::TooLong { length, maximum });
+        }
         Ok(self.send(command, Some(contexts), contexts.len()))
     }
 
@@ -177,9 +180,12 @@ impl Client {
     }
 
     fn accept(&self, command: Command) -> Result<(), Refused> {
-        // A soft disconnect has no reply, and so no `Done`: it is its own call.
-        if !self.takes_commands() || command.command == CommandType::DISC {
+        if !self.takes_commands() {
             return Err(Refused::Closed);
+        }
+        // A soft disconnect has no reply, and so no `Done`: it is its own call.
+        if command.command == CommandType::DISC {
+            return Err(Refused::NotOffered { command: command.command });
         }
         if self.table.len() >= self.settings.max_in_flight {
             return Err(Refused::QueueFull { limit: self.settings.max_in_flight });
@@ -195,12 +201,17 @@ impl Client {
             request.contexts = expected;
         }
         match contexts {
-            None => self.frame(command, cookie, command.length),
+            // "The command `NBD_CMD_WRITE` MUST use the flag `NBD_CMD_FLAG_PAYLOAD_LEN` in this mode", and "In the
+            // compact style, the client MUST NOT use" it (extended-headers extension, *Request message*). Without
+            // a payload behind it, the flag would make the server swallow the requests that follow.
+            None => {
+                let payload = command.command == CommandType::WRITE && self.is_extended();
+                self.frame(command, cookie, command.length, payload);
+            }
             Some(contexts) => {
                 let payload =
                     BlockStatusPayload { effect_length: command.length, contexts: SmallVec::from_slice(contexts) };
-                let command = command.with_flags(command.flags | CommandFlags::PAYLOAD_LEN);
-                self.frame(command, cookie, payload.length() as u64);
+                self.frame(command, cookie, payload.length() as u64, true);
                 self.outbound.push_framing(|out| payload.emit(out));
             }
         }
@@ -211,13 +222,13 @@ impl Client {
         cookie
     }
 
-    fn frame(&mut self, command: Command, cookie: Cookie, length: u64) {
+    fn is_extended(&self) -> bool {
+        self.negotiated.reply_style == ReplyStyle::Extended
+    }
+
+    fn frame(&mut self, command: Command, cookie: Cookie, length: u64, payload: bool) {
         let Command { command, mut flags, offset, .. } = command;
-        let extended = self.negotiated.reply_style == ReplyStyle::Extended;
-        // "The command `NBD_CMD_WRITE` MUST use the flag `NBD_CMD_FLAG_PAYLOAD_LEN` in this mode", and "In the
-        // compact style, the client MUST NOT use" it (extended-headers extension, *Request message*).
-        let payload =
-            extended && (command == CommandType::WRITE || length != 0 && flags.contains(CommandFlags::PAYLOAD_LEN));
+        let extended = self.is_extended();
         flags.set(CommandFlags::PAYLOAD_LEN, payload);
         let request = ExtendedRequest { flags, command, cookie, offset, length };
         self.outbound.push_framing(|out| {
@@ -241,6 +252,7 @@ impl Client {
             Command { command: CommandType::DISC, flags: CommandFlags::empty(), offset: 0, length: 0 },
             Cookie(0),
             0,
+            false,
         );
         self.disconnecting = true;
         Ok(())
@@ -298,13 +310,13 @@ impl Client {
 
     /// The server closed the stream. What was in flight gets its `Done` from [`input`](Self::input).
     pub fn eof(&mut self) {
-        let clean = self.disconnecting && self.table.len() == 0 && self.outbound.is_empty();
+        let clean = self.disconnecting && !self.table.is_awaiting() && self.outbound.is_empty();
         let error = if self.receiver.is_inside() {
             Ended::InMessage { within: "a reply" }
         } else if clean {
             Ended::ByUs
         } else {
-            Ended::AtBoundary { awaiting: if self.table.len() > 0 { "a reply" } else { "a request" } }
+            Ended::AtBoundary { awaiting: if self.table.is_awaiting() { "a reply" } else { "a request" } }
         };
         self.end(error.into());
     }
@@ -325,9 +337,6 @@ impl Client {
             }
             (None, None) => return None,
         };
-        if let Err(CommandError::Server(error)) = &result {
-            self.shutdown |= error.error == ErrorValue::ESHUTDOWN;
-        }
         self.hook.observe(|| Observation::Done { cookie, success: result.is_ok() });
         Some(Event::Done { cookie, result })
     }

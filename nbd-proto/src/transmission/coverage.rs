@@ -54,7 +54,6 @@ impl Coverage {
 mod tests {
     use super::{Conflict, Coverage};
     use crate::limits::MAX_FRAGMENTS;
-    use alloc::vec;
     use proptest::prelude::*;
 
     #[test]
@@ -81,7 +80,7 @@ mod tests {
         #[test]
         fn agrees_with_a_bitmap(ranges in prop::collection::vec((0u64..64, 1u64..16), 0..40)) {
             let mut coverage = Coverage::default();
-            let mut model = vec![false; 80];
+            let mut model = [false; 80];
             for (start, length) in ranges {
                 let bytes = &mut model[start as usize..(start + length) as usize];
                 let free = bytes.iter().all(|taken| !taken);

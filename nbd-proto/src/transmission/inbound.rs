@@ -127,6 +127,8 @@ pub(super) struct Receiver {
     state: Await,
     /// Whether the last input ended inside a message.
     inside: bool,
+    /// Whether a reply told that the server is shutting down.
+    shutting_down: bool,
 }
 
 /// A chunk header, structured or extended.
@@ -139,7 +141,7 @@ struct ChunkHeader {
 }
 
 impl ChunkHeader {
-    fn wrong_length(&self, message: Message, expected: Expected) -> Result<(), InvalidMessage> {
+    fn expect_length(&self, message: Message, expected: Expected) -> Result<(), InvalidMessage> {
         expect(message, expected, self.length)
     }
 }
@@ -148,12 +150,16 @@ type Step<'a> = Result<Advance<Event<'a>>, Error>;
 
 impl Receiver {
     pub(super) const fn new() -> Self {
-        Self { state: Await::Header, inside: false }
+        Self { state: Await::Header, inside: false, shutting_down: false }
     }
 
     /// Whether the stream stands inside a message.
     pub(super) const fn is_inside(&self) -> bool {
         self.inside || !matches!(self.state, Await::Header)
+    }
+
+    pub(super) const fn is_shutting_down(&self) -> bool {
+        self.shutting_down
     }
 
     pub(super) fn landing(&self, table: &InFlight) -> Option<Landing> {
@@ -207,7 +213,10 @@ impl Receiver {
                 }
             }
         };
-        self.inside = advance.event.is_none() && advance.consumed < input.len();
+        // An empty input asks for what is due without bytes, and says nothing about those that were not consumed.
+        if !input.is_empty() {
+            self.inside = advance.event.is_none() && advance.consumed < input.len();
+        }
         Ok(advance)
     }
 
@@ -309,10 +318,11 @@ impl Receiver {
             }
         }
         if !success {
+            self.shutting_down |= reply.error == ErrorValue::ESHUTDOWN;
             request.fail(reply.error, &[], None);
         } else if command.command == CommandType::READ && command.length > 0 {
             // The whole range is covered at once; a fresh coverage cannot conflict.
-            let _ = request.coverage.insert(command.offset, command.offset.saturating_add(command.length));
+            let _ = request.coverage.insert(0, command.length);
             self.state = Await::Data { slot, range: 0..command.length as usize, last: true };
             return Ok(Advance::quiet(SimpleReply::LENGTH));
         }
@@ -330,7 +340,7 @@ impl Receiver {
     ) -> Step<'a> {
         let advance = match header.chunk {
             ChunkType::NONE => {
-                header.wrong_length(Message::NoneChunk, Expected::Exactly(0))?;
+                header.expect_length(Message::NoneChunk, Expected::Exactly(0))?;
                 if !header.last {
                     return Err(PeerMisbehaved::NoneNotDone.into());
                 }
@@ -360,7 +370,7 @@ impl Receiver {
     ) -> Step<'a> {
         let request = table.request(slot);
         request.takes(header.chunk, CommandType::READ)?;
-        header.wrong_length(Message::OffsetData, Expected::AtLeast(OFFSET_DATA_PREFIX as u64 + 1))?;
+        header.expect_length(Message::OffsetData, Expected::AtLeast(OFFSET_DATA_PREFIX as u64 + 1))?;
         let Some(offset) = body.first_chunk() else { return Ok(Advance::NOTHING) };
         let offset = u64::from_be_bytes(*offset);
         let range = request.content(offset, header.length - OFFSET_DATA_PREFIX as u64)?;
@@ -377,7 +387,7 @@ impl Receiver {
     ) -> Step<'a> {
         let request = table.request(slot);
         request.takes(header.chunk, CommandType::READ)?;
-        header.wrong_length(Message::OffsetHole, Expected::Exactly(OffsetHole::LENGTH as u64))?;
+        header.expect_length(Message::OffsetHole, Expected::Exactly(OffsetHole::LENGTH as u64))?;
         let Some(payload) = body.get(..OffsetHole::LENGTH) else { return Ok(Advance::NOTHING) };
         let hole = OffsetHole::parse(payload)?;
         let range = request.content(hole.offset, u64::from(hole.length))?;
@@ -394,6 +404,7 @@ impl Receiver {
         if let Some(offset) = error.offset {
             request.error_at(offset)?;
         }
+        self.shutting_down |= error.error == ErrorValue::ESHUTDOWN;
         request.fail(error.error, error.message, error.offset);
         let cookie = table.cookie(slot);
         self.end_chunk(slot, header.last, table);
@@ -447,6 +458,8 @@ fn style(agreed: ReplyStyle, got: ReplyStyle) -> Error {
 struct ExtentRules {
     context: ContextId,
     length: u64,
+    /// How much of the export there is from the request's offset on.
+    room: u64,
     one: bool,
     narrow: bool,
 }
@@ -458,6 +471,7 @@ impl ExtentRules {
         Self {
             context,
             length: command.length,
+            room: facts.info.size.saturating_sub(command.offset),
             one: command.flags.contains(CommandFlags::REQ_ONE),
             narrow: name.is_some_and(|name| name.starts_with("base:")),
         }
@@ -485,8 +499,8 @@ impl ExtentRules {
             return Err(InvalidMessage::EmptyExtent { context }.into());
         }
         // "that descriptor MUST NOT exceed the length of the original request" (spec,
-        // `NBD_REPLY_TYPE_BLOCK_STATUS`).
-        if self.one && descriptor.length > self.length {
+        // `NBD_REPLY_TYPE_BLOCK_STATUS`). What goes past the end of the export is cut first.
+        if self.one && descriptor.length.min(self.room) > self.length {
             return Err(PeerMisbehaved::MoreThanOneExtent.into());
         }
         // "the sum of the length fields of the first N-1 extents (if any) MUST be less than the requested length"

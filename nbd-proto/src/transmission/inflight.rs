@@ -17,6 +17,8 @@ pub(super) type SlotIndex = u32;
 pub(super) struct InFlight {
     slots: Vec<Slot>,
     free: Vec<SlotIndex>,
+    /// How many slots are taken.
+    taken: usize,
     /// Finished requests whose `Done` is yet to be told.
     ready: VecDeque<SlotIndex>,
 }
@@ -85,11 +87,17 @@ impl Request {
 impl InFlight {
     /// How many requests have not had their `Done`.
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.taken
+    }
+
+    /// Whether there is a request that was not answered, or not sent whole.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.taken > self.ready.len()
     }
 
     /// Takes a slot for a command.
     pub(super) fn insert(&mut self, command: Command) -> (Cookie, SlotIndex) {
+        self.taken += 1;
         let index = if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.taken = true;
@@ -150,20 +158,24 @@ impl InFlight {
 
     /// Any request left, once the connection is over and [`pop_done`](Self::pop_done) gives nothing more. A
     /// failure that the server told stays; a success of a request that it never saw whole does not count.
+    ///
+    /// The slots go with their requests, so nothing may be inserted any more.
     pub(super) fn pop_any(&mut self, over: impl FnOnce() -> CommandError) -> Option<(Cookie, CommandError)> {
-        let index = self.slots.iter().rposition(|slot| slot.taken)? as SlotIndex;
-        let cookie = self.cookie(index);
-        let outcome = self.request(index).outcome.take();
-        self.release(index);
-        // From the back, so that each look for the next one is short.
-        self.slots.truncate(index as usize);
-        self.free.retain(|free| *free < index);
-        Some((cookie, outcome.and_then(Result::err).unwrap_or_else(over)))
+        loop {
+            let index = self.slots.len().checked_sub(1)? as SlotIndex;
+            let cookie = self.cookie(index);
+            let slot = self.slots.pop()?;
+            if slot.taken {
+                self.taken -= 1;
+                return Some((cookie, slot.request.outcome.and_then(Result::err).unwrap_or_else(over)));
+            }
+        }
     }
 
     fn release(&mut self, index: SlotIndex) {
         let slot = &mut self.slots[index as usize];
         slot.taken = false;
+        self.taken -= 1;
         slot.generation = slot.generation.wrapping_add(1).max(1);
         self.free.push(index);
     }

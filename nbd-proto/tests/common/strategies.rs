@@ -89,7 +89,7 @@ fn info_request() -> impl Strategy<Value = InfoRequest<'static>> {
 }
 
 fn meta_context_request() -> impl Strategy<Value = MetaContextRequest<'static>> {
-    (name(), vec(name(), 0..8)).prop_map(|(export, queries)| MetaContextRequest { export, queries: queries.into() })
+    (name(), vec(name(), 0..8)).prop_map(|(export, queries)| MetaContextRequest { export, queries })
 }
 
 pub(crate) fn option_request() -> impl Strategy<Value = OptionRequest<'static>> {

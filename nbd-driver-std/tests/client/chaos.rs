@@ -1,0 +1,128 @@
+//! A server that keeps to the protocol, and otherwise does what is most trouble: answers in any order, cut anywhere, one
+//! reply inside the other, and reads or writes when it likes.
+
+use std::time::Duration;
+
+use nbd_driver_std::ConnectOptions;
+use nbd_testkit::pattern;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+
+use crate::peer::{DISC, Facts, Peer, READ, Request, WRITE, newstyle};
+use crate::support::{Random, assert_same, must_end};
+use crate::threads;
+
+/// A request and what is left to be said to it.
+struct Pending {
+    request: Request,
+    pieces: Vec<(u64, Vec<u8>)>,
+}
+
+impl Pending {
+    fn new(request: Request, disk: &mut [u8], random: &mut Random) -> Self {
+        let mut pieces = Vec::new();
+        if request.kind == WRITE {
+            disk[request.range()].copy_from_slice(&request.data);
+        }
+        if request.kind == READ {
+            let mut rest = &disk[request.range()];
+            let mut offset = request.offset;
+            while !rest.is_empty() {
+                let most = [10, 1000, 50_000, 1 << 20][random.below(4) as usize];
+                let (piece, behind) = rest.split_at(1 + random.below(most.min(rest.len() as u64)) as usize);
+                pieces.push((offset, piece.to_vec()));
+                offset += piece.len() as u64;
+                rest = behind;
+                // No more than what a client has to put up with.
+                if pieces.len() == 100 {
+                    pieces.push((offset, std::mem::take(&mut rest).to_vec()));
+                }
+            }
+            pieces.retain(|(_, piece)| !piece.is_empty());
+        }
+        Self { request, pieces }
+    }
+
+    /// Says one thing more; whether that was the last.
+    fn answer(&mut self, peer: &mut Peer, random: &mut Random) -> bool {
+        if self.pieces.is_empty() {
+            peer.chunk(&self.request, true, 0, &[]);
+            return true;
+        }
+        let (offset, piece) = self.pieces.swap_remove(random.below(self.pieces.len() as u64) as usize);
+        let last = self.pieces.is_empty() && random.below(2) == 0;
+        if piece.iter().all(|byte| *byte == 0) {
+            peer.chunk(
+                &self.request,
+                last,
+                2,
+                &[&offset.to_be_bytes()[..], &(piece.len() as u32).to_be_bytes()].concat(),
+            );
+        } else {
+            peer.chunk(&self.request, last, 1, &[&offset.to_be_bytes()[..], &piece].concat());
+        }
+        last
+    }
+}
+
+fn serve(peer: &mut Peer, mut disk: Vec<u8>, mut random: Random) -> Vec<u8> {
+    let mut pending: Vec<Pending> = Vec::new();
+    loop {
+        let idle = pending.is_empty();
+        if idle || random.below(3) == 0 && peer.comes_within(Duration::ZERO) {
+            match peer.request().filter(|request| request.kind != DISC) {
+                Some(request) => pending.push(Pending::new(request, &mut disk, &mut random)),
+                None => return disk,
+            }
+            continue;
+        }
+        let which = random.below(pending.len() as u64) as usize;
+        if pending[which].answer(peer, &mut random) {
+            pending.swap_remove(which);
+        }
+    }
+}
+
+fn survives(seed: u64, options: &ConnectOptions) {
+    let options = options.clone();
+    must_end(move || {
+        let mut disk = threads::disk().contents();
+        // Some of it is holes.
+        for (number, piece) in disk.chunks_mut(40_000).enumerate() {
+            piece[..(number * 997) % 40_000].fill(0);
+        }
+        let size = disk.len() as u64;
+        // Flushes are offered.
+        let facts = Facts { size, flags: 0b101, structured: true, ..Facts::default() };
+        let initial = disk.clone();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (client, server) = newstyle(&options, facts, move |peer| {
+            set_socket_send_buffer_size(&peer.0, 4096 << random_shift(seed)).unwrap();
+            set_socket_recv_buffer_size(&peer.0, 4096).unwrap();
+            sender.send(serve(peer, disk, Random::new(seed))).unwrap();
+        });
+        let model = threads::run(&client, &initial, 20);
+        client.shutdown().unwrap();
+        server.join().unwrap();
+        assert_same(&receiver.recv().unwrap(), &model);
+    });
+}
+
+/// Sizes of buffers from tiny to usual.
+fn random_shift(seed: u64) -> usize {
+    (pattern(1, seed)[0] % 7).into()
+}
+
+#[test]
+fn with_many_places() {
+    survives(1, &ConnectOptions::new());
+}
+
+#[test]
+fn with_few_places() {
+    survives(2, &ConnectOptions::new().max_in_flight(5));
+}
+
+#[test]
+fn with_a_time_limit_that_is_not_reached() {
+    survives(3, &ConnectOptions::new().request_timeout(Some(Duration::from_secs(50))));
+}

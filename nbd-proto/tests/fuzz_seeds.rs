@@ -1,0 +1,32 @@
+//! Replays the committed seeds of the fuzz targets through their bodies.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::panic;
+use std::path::Path;
+
+/// Runs a body on each seed, and on each prefix of it.
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let mut seeds = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let seed = std::fs::read(&path).unwrap();
+        for end in 0..=seed.len() {
+            let held = panic::catch_unwind(|| body(&seed[..end]));
+            assert!(held.is_ok(), "the first {end} bytes of {}", path.display());
+        }
+        seeds += 1;
+    }
+    assert!(seeds > 0, "no seeds in {}", folder.display());
+}
+
+#[test]
+fn option_reply_holds_its_invariants_on_all_seeds() {
+    replay("option_reply", nbd_proto::fuzzing::option_reply);
+}
+
+#[test]
+fn structured_chunk_holds_its_invariants_on_all_seeds() {
+    replay("structured_chunk", nbd_proto::fuzzing::structured_chunk);
+}
