@@ -48,9 +48,7 @@ impl Meter {
             None if terminal && !quiet => bar(total),
             None => Display::None,
         };
-        let mut meter = Self { total, display };
-        meter.show(0);
-        Ok(meter)
+        Ok(Self { total, display })
     }
 
     pub(crate) fn show(&mut self, done: u64) {
