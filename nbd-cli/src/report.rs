@@ -1,7 +1,7 @@
 //! How a failure is told: one line, and nothing in it that could play tricks on a terminal.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use nbd_driver_std::Error;
@@ -26,7 +26,8 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = error.chain().find_map(|cause| hint(cause.downcast_ref::<Error>()?)) {
         let _ = write!(line, "; {hint}");
     }
-    eprintln!("{}", one_line(&line));
+    // Where standard error is closed, the exit code has to do.
+    let _ = writeln!(io::stderr(), "{}", one_line(&line));
     ExitCode::FAILURE
 }
 

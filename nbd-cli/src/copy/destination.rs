@@ -57,7 +57,7 @@ impl Destination {
                 let options = args
                     .link
                     .options(None)
-                    .max_in_flight(args.depth() as usize)
+                    .max_in_flight(args.max_in_flight())
                     .unaligned(nbd_driver_std::Unaligned::Pad);
                 let client = link::connect(&options, &uri)?;
                 if client.is_read_only() {

@@ -16,6 +16,10 @@ pub(crate) const CONTEXT: &str = "base:allocation";
 /// them are held.
 const WINDOW: u64 = 128 << 20;
 
+/// The most extents that are held. In a window there are fewer, unless the server's are smaller than any file
+/// system's; then what is left over is asked for again.
+const MAX_EXTENTS: usize = 65_536;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) range: Range<u64>,
@@ -44,14 +48,19 @@ struct OfExport {
 
 impl OfExport {
     fn ask(&mut self) -> Result<(), Error> {
-        let end = self.client.size().min(self.at.saturating_add(self.window));
+        let mut end = self.client.size().min(self.at.saturating_add(self.window));
         let mut found: Vec<Extent> = Vec::new();
         for extent in self.client.block_status(CONTEXT, self.at..end)? {
             let extent = extent?;
             let zero = AllocationFlags::from_bits_retain(extent.flags).contains(AllocationFlags::ZERO);
             let range = extent.offset..extent.offset + extent.length;
+            let full = found.len() >= MAX_EXTENTS;
             match found.last_mut() {
                 Some(last) if last.zero == zero => last.range.end = range.end,
+                _ if full => {
+                    end = range.start;
+                    break;
+                }
                 _ => found.push(Extent { range, zero }),
             }
         }

@@ -30,6 +30,9 @@ use source::Source;
 /// Holes are looked for, and data is moved, in multiples of this many bytes: less is not worth a request.
 const GRAIN: u64 = 4096;
 
+/// The longest request, in bytes.
+const MAX_REQUEST: u64 = 32 << 20;
+
 /// The most zeroes that are asked for in one request.
 const ZERO_STEP: u64 = 128 << 20;
 
@@ -116,13 +119,18 @@ Examples:
   nbd copy nbd://server/disk null:";
 
 impl CopyArgs {
-    /// How many requests each side may have in flight, which is also how many buffers there are.
-    fn depth(&self) -> u32 {
+    /// How many requests of this size each side may have in flight, which is also how many buffers there are.
+    fn depth(&self, size: u64) -> u32 {
         if self.synchronous {
             return 1;
         }
-        let buffers = (self.queue_size / self.request_size).max(1);
+        let buffers = (self.queue_size / size).max(1);
         self.requests.min(u32::try_from(buffers).unwrap_or(u32::MAX))
+    }
+
+    /// The most requests that a connection has in flight.
+    fn max_in_flight(&self) -> usize {
+        self.depth(self.request_size) as usize
     }
 }
 
@@ -134,7 +142,10 @@ pub(crate) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
             bail!("{}: source and destination are the same", args.destination);
         }
     }
+    check_block(source.block(), &args.source)?;
+    let meter = progress::Meter::new(args.progress, args.quiet, source.size())?;
     let destination = Destination::open(&args.destination, source.size(), args)?;
+    check_block(destination.block(), &args.destination)?;
     let align = source.block().max(destination.block());
     let step = args.request_size.min(source.longest()).min(destination.longest());
     // Both sides take whole blocks, so a step below one cannot be had.
@@ -143,10 +154,17 @@ pub(crate) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
         align: align.max(GRAIN.min(step)),
         step,
         zero_step: destination.zero_step(step),
-        depth: args.depth(),
+        depth: args.depth(step),
     };
     tracing::debug!(?geometry, size = source.size(), "copying");
-    let meter = progress::Meter::new(args.progress, args.quiet, source.size())?;
     pipeline::run(source, destination, geometry, meter)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Buffers are as large as a block at least.
+fn check_block(block: u64, place: &Place) -> anyhow::Result<()> {
+    if block > MAX_REQUEST {
+        bail!("{place}: the server wants blocks of {block} bytes, and a request can have {MAX_REQUEST} at most");
+    }
+    Ok(())
 }

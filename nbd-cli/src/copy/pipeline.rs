@@ -175,6 +175,7 @@ pub(crate) fn run(
     mut meter: Meter,
 ) -> anyhow::Result<()> {
     let total = source.size();
+    meter.show(0);
     let (piece_sender, pieces) = mpsc::channel();
     let (buffer_sender, buffers) = mpsc::channel();
     for _ in 0..geometry.depth {

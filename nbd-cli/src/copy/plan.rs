@@ -44,7 +44,8 @@ impl Plan {
             let end = extent.range.end.min(self.size);
             if extent.zero {
                 // The edges of zeroes that lie within a block go with the data.
-                let from = extent.range.start.max(start).next_multiple_of(self.align).min(self.size);
+                let from = extent.range.start.max(start).checked_next_multiple_of(self.align);
+                let from = from.map_or(self.size, |from| from.min(self.size));
                 let until = if end == self.size { end } else { end - end % self.align };
                 if from < until {
                     self.data = start..from;
@@ -137,6 +138,9 @@ mod tests {
         assert_eq!(spans, [(0, 32, true), (32, 64, true), (64, 80, false)]);
         assert_eq!(plan(&[(64, true)], 64, 8, 8, u64::MAX), [(0, 64, true)]);
         assert_eq!(plan(&[(u64::MAX, true)], u64::MAX, 8, 8, u64::MAX), [(0, u64::MAX, true)]);
+        let most = u64::MAX;
+        let spans = plan(&[(most - 3, true), (most, true)], most, 8, 8, most);
+        assert_eq!(spans, [(0, most - 7, true), (most - 7, most, false)]);
     }
 
     #[test]

@@ -48,9 +48,7 @@ impl Meter {
             None if terminal && !quiet => bar(total),
             None => Display::None,
         };
-        let mut meter = Self { total, display };
-        meter.show(0);
-        Ok(meter)
+        Ok(Self { total, display })
     }
 
     pub(crate) fn show(&mut self, done: u64) {
@@ -71,10 +69,14 @@ impl Meter {
         }
     }
 
+    /// Everything is copied.
     pub(crate) fn finish(mut self) {
         match &mut self.display {
             Display::None => {}
-            Display::Bar(bar) => bar.finish(),
+            Display::Bar(bar) => {
+                bar.finish();
+                end_line();
+            }
             Display::Lines { out, last } => {
                 if *last != Some(100) {
                     write_line(out, 100);
@@ -87,8 +89,14 @@ impl Meter {
     pub(crate) fn abandon(self) {
         if let Display::Bar(bar) = self.display {
             bar.abandon();
+            end_line();
         }
     }
+}
+
+/// The bar stays, and what comes next stands below it.
+fn end_line() {
+    let _ = writeln!(std::io::stderr());
 }
 
 /// A reader of the progress that goes away is no reason to stop copying.

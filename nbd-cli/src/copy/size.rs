@@ -1,5 +1,7 @@
 //! Sizes on the command line.
 
+use super::MAX_REQUEST;
+
 pub(crate) fn positive(text: &str) -> Result<u64, String> {
     match bytes(text)? {
         0 => Err("expected more than 0".to_owned()),
@@ -9,7 +11,7 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
 
 pub(crate) fn request(text: &str) -> Result<u64, String> {
     match bytes(text)? {
-        size if size.is_power_of_two() && (4096..=32 << 20).contains(&size) => Ok(size),
+        size if size.is_power_of_two() && (4096..=MAX_REQUEST).contains(&size) => Ok(size),
         _ => Err("expected a power of two from 4096 to 32M".to_owned()),
     }
 }

@@ -11,6 +11,7 @@ mod interop;
 mod interop_contexts;
 mod interop_flags;
 mod interop_lists;
+mod interrupt;
 mod padding;
 mod panics;
 mod peer;
