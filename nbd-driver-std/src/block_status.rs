@@ -17,12 +17,14 @@ pub struct BlockStatus<'a> {
     client: &'a Client,
     context: ContextId,
     range: Range<u64>,
+    /// Whether the server has answered.
+    under_way: bool,
     extents: std::vec::IntoIter<Extent>,
 }
 
 impl<'a> BlockStatus<'a> {
     pub(crate) fn new(client: &'a Client, context: ContextId, range: Range<u64>) -> Self {
-        Self { client, context, range, extents: Vec::new().into_iter() }
+        Self { client, context, range, under_way: false, extents: Vec::new().into_iter() }
     }
 
     /// Whether an extent ends before what is still wanted. (One that has a start has an end.)
@@ -50,12 +52,15 @@ impl Iterator for BlockStatus<'_> {
                     return Some(Ok(Extent { offset: start, length: end - start, flags: extent.flags }));
                 }
             }
-            match self.client.context_status(self.context, &self.range) {
+            match self.client.context_status(self.context, &self.range, self.under_way) {
                 // Asked again, the server would say the same again.
                 Ok(extents) if extents.iter().all(|extent| self.is_behind(extent)) => {
                     return Some(Err(self.end(Error::Unsupported("the server's block status does not get on"))));
                 }
-                Ok(extents) => self.extents = extents.into_iter(),
+                Ok(extents) => {
+                    self.under_way = true;
+                    self.extents = extents.into_iter();
+                }
                 Err(error) => return Some(Err(self.end(error))),
             }
         }

@@ -226,9 +226,16 @@ impl Client {
         self.execute(Command::block_status(offset, length).with_flags(flags), None, Buffer::None)
     }
 
-    /// One request about one context, on behalf of the walk over a range.
-    pub(crate) fn context_status(&self, context: ContextId, range: &Range<u64>) -> Result<Vec<Extent>, Error> {
-        let range = if self.fits(range) { range.clone() } else { self.reachable(outward(range, self.block())) };
+    /// One request about one context, on behalf of the walk over a range. Once that is `under_way`, its place is
+    /// where the server ended an extent, which need not be the end of a block: then the request begins before it.
+    pub(crate) fn context_status(
+        &self,
+        context: ContextId,
+        range: &Range<u64>,
+        under_way: bool,
+    ) -> Result<Vec<Extent>, Error> {
+        let as_it_is = self.fits(range) && !under_way;
+        let range = if as_it_is { range.clone() } else { self.reachable(outward(range, self.block())) };
         let length = range.end.saturating_sub(range.start).min(self.longest_range());
         let command = Command::block_status(range.start, length);
         let several = self.facts.negotiated.contexts.len() > 1;
@@ -291,9 +298,12 @@ impl Client {
         }
     }
 
-    /// Whether a range can go out as it is. One that is not aligned and must not be padded can: to be refused.
+    /// Whether a range can go out as it is. One that is not aligned and must not be padded can: to be refused. So can
+    /// one whose blocks are too large to hold, which no server has an honest reason for: "this value [...] MUST NOT
+    /// be larger than 2^16" (spec, *Size constraints*).
     fn fits(&self, range: &Range<u64>) -> bool {
-        self.facts.unaligned == Unaligned::Refuse || range.is_empty() || is_aligned(range, self.block())
+        let pads = self.facts.unaligned == Unaligned::Pad && self.block() <= u64::from(DEFAULT_MAX_PAYLOAD);
+        !pads || range.is_empty() || is_aligned(range, self.block())
     }
 
     /// A command without a payload, split where it is too long for one request.

@@ -34,7 +34,8 @@ pub enum Unaligned {
     /// It is made to fit: reads and `cache` reach further, `trim` reaches less far, and writes and `write_zeroes`
     /// read the blocks at their ends, change them and write them back. Such a write is not atomic: what
     /// others write to the same block meanwhile, over this connection or another, may be lost. Two unaligned
-    /// writes through one [`Client`] do not do that to each other.
+    /// writes through one [`Client`] do not do that to each other. Where the server asks for blocks above 32 MiB,
+    /// nothing is padded: the memory for one would be the server's to choose.
     Pad,
 }
 

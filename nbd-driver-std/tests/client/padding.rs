@@ -253,3 +253,56 @@ fn a_walk_that_does_not_get_on_ends() {
         server.join().unwrap();
     });
 }
+
+/// A server that ends an extent within a block is asked again from the start of that block, padding or not.
+#[test]
+fn a_walk_goes_on_where_the_server_ended_within_a_block() {
+    for options in [ConnectOptions::new().meta_context("base:allocation"), padding()] {
+        must_end(move || {
+            let facts = Facts {
+                size: MIB,
+                flags: 1,
+                block_sizes: Some([4096, 4096, 1 << 20]),
+                structured: true,
+                contexts: &["base:allocation"],
+            };
+            let (client, server): (Client, _) = newstyle(&options, facts, |peer| {
+                let mut asked = Vec::new();
+                while let Some(request) = peer.request().filter(|request| request.kind != DISC) {
+                    let length: u32 = if request.offset == 0 { 4608 } else { 4096 };
+                    let mut descriptor = vec![0, 0, 0, 1];
+                    descriptor.extend(length.to_be_bytes());
+                    descriptor.extend((request.offset as u32 / 4096).to_be_bytes());
+                    peer.chunk(&request, true, 5, &descriptor);
+                    asked.push(request.offset);
+                }
+                assert_eq!(asked, [0, 4096]);
+            });
+            let walk = client.block_status("base:allocation", 0..8192).unwrap();
+            let extents: Vec<_> = walk.map(|extent| extent.map(|e| (e.offset, e.length, e.flags)).unwrap()).collect();
+            assert_eq!(extents, [(0, 4608, 0), (4608, 3584, 1)]);
+            drop(client);
+            server.join().unwrap();
+        });
+    }
+}
+
+/// Padding to a block that the server made absurdly large would take as much memory.
+#[test]
+fn blocks_too_large_to_hold_are_not_padded_to() {
+    must_end(|| {
+        let facts = Facts {
+            size: 1 << 40,
+            flags: 1,
+            block_sizes: Some([1 << 31, 1 << 31, u32::MAX]),
+            structured: true,
+            contexts: &[],
+        };
+        let (client, server): (Client, _) =
+            newstyle(&padding(), facts, |peer| assert_eq!(peer.request().map(|request| request.kind), Some(DISC)));
+        let refused = refused(client.read_at(&mut [0; 512], 0));
+        assert!(matches!(refused, Refused::Unaligned { minimum: 0x8000_0000, .. }), "{refused:?}");
+        drop(client);
+        server.join().unwrap();
+    });
+}
