@@ -78,7 +78,8 @@ pub struct Completion {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Rejected {
-    /// Why. [`Refused::QueueFull`] means: wait for a completion first.
+    /// Why. [`Refused::QueueFull`] means: [wait](Queue::wait) for a completion first, or
+    /// [for room](Queue::wait_for_room) if this queue has nothing in flight.
     pub error: Error,
     /// The buffer that was handed in.
     pub buffer: Vec<u8>,
@@ -147,6 +148,20 @@ impl Queue {
     pub fn send(&mut self) {
         let _place = Place::new(&self.shared);
         self.shared.kick(&mut self.shared.lock(), &Mine::nothing());
+    }
+
+    /// Waits until there is a place for a request, whoever holds them all now, or the connection is over. Unlike
+    /// [`wait`](Self::wait), it also helps where the places are those of other queues, or of one that was dropped.
+    pub fn wait_for_room(&mut self) {
+        let room = |state: &State| state.closing || state.engine.room() > 0;
+        let mut place = Place::new(&self.shared);
+        let mut state = self.shared.lock();
+        if !room(&state) {
+            self.shared.kick(&mut state, &Mine::nothing());
+            let me = place.take(&mut state, Want::Room);
+            state = self.shared.wait(state, me, &mut Mine::nothing(), self.shared.deadline(), room);
+            place.leave(&mut state);
+        }
     }
 
     /// How many requests have not come back yet.

@@ -59,6 +59,36 @@ fn hundreds_of_requests_come_back_once_each() {
 }
 
 #[test]
+fn places_that_others_hold_can_be_waited_for() {
+    must_end(|| {
+        let (client, server) = oldstyle(&ConnectOptions::new().max_in_flight(2), MIB, ALL, |peer| {
+            peer.serve(pattern(1 << 20, 1));
+        });
+        let mut dropped = client.queue();
+        dropped.read(vec![0; 300_000], 0).unwrap();
+        dropped.send();
+        let mut idle = client.queue();
+        idle.read(vec![0; 300_000], 0).unwrap();
+        drop(dropped);
+        let mut queue = client.queue();
+        for _ in 0..3 {
+            while let Err(rejected) = queue.read(vec![0; 512], 512) {
+                assert!(rejected.is_full(), "{rejected}");
+                assert!(queue.wait().is_none_or(|completion| completion.result.is_ok()));
+                queue.wait_for_room();
+            }
+        }
+        while queue.wait().is_some() {}
+        idle.wait().unwrap().result.unwrap();
+        client.shutdown().unwrap();
+        // There is none, and there will be none.
+        queue.wait_for_room();
+        queue.read(vec![0; 512], 0).unwrap_err();
+        server.join().unwrap();
+    });
+}
+
+#[test]
 fn a_full_queue_gives_the_buffer_back_and_goes_on_after_a_wait() {
     must_end(|| {
         let (client, server) = oldstyle(&ConnectOptions::new().max_in_flight(4), MIB, ALL, |peer| {
