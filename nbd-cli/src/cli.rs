@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 use crate::copy::CopyArgs;
 use crate::info::InfoArgs;
+use crate::output;
 
 /// Look at NBD servers, and copy disks from and to them.
 #[derive(Debug, Parser)]
@@ -49,7 +50,7 @@ pub(crate) enum Command {
 pub(crate) fn completion(shell: Shell) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "nbd", &mut script);
-    io::stdout().write_all(&script)?;
+    output::told(output::open()?.write_all(&script))?;
     Ok(ExitCode::SUCCESS)
 }
 

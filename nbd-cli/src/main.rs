@@ -7,6 +7,7 @@ mod copy;
 mod info;
 mod link;
 mod log;
+mod output;
 mod report;
 
 use std::process::ExitCode;

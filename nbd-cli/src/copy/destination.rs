@@ -1,7 +1,7 @@
 //! Where the bytes go.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::pipeline::Intake;
 use super::place::Place;
 use super::stream_sink::StreamSink;
 use super::{CopyArgs, GRAIN, ZERO_STEP};
-use crate::link;
+use crate::{link, output};
 
 pub(crate) enum Destination {
     Nbd(Box<NbdSink>),
@@ -51,7 +51,7 @@ impl Destination {
     pub(crate) fn open(place: &Place, size: Option<u64>, args: &CopyArgs) -> anyhow::Result<Self> {
         match place {
             Place::Null => Ok(Self::Null),
-            Place::Standard => Ok(Self::Stream(StreamSink::new("standard output".to_owned(), Box::new(io::stdout())))),
+            Place::Standard => Ok(Self::Stream(StreamSink::new(output::NAME.to_owned(), Box::new(output::open()?)))),
             Place::Uri(uri) => {
                 let uri = link::parse(uri)?;
                 let options = args

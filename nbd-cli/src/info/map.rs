@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::json::printable;
 use super::paint::{Paint, Tone};
+use crate::output;
 
 /// The most kinds of extents that are summed up.
 const MAX_KINDS: usize = 65_536;
@@ -73,7 +74,7 @@ struct Output<'a, W> {
 impl<'a, W: Write> Output<'a, W> {
     fn new(format: &'a Format, out: &'a mut W) -> anyhow::Result<Self> {
         if format.json {
-            write!(out, "[")?;
+            output::told(write!(out, "["))?;
         }
         Ok(Self { format, out, count: 0 })
     }
@@ -86,7 +87,7 @@ impl<'a, W: Write> Output<'a, W> {
         }
         let (on, off) = self.tone(flags);
         let line = format!("{offset:10}  {length:10}  {flags:3}  {}", kind.unwrap_or_default());
-        Ok(writeln!(self.out, "{on}{}{off}", line.trim_end())?)
+        output::told(writeln!(self.out, "{on}{}{off}", line.trim_end()))
     }
 
     fn total(&mut self, context: &str, flags: u64, sum: u64, size: u64) -> anyhow::Result<()> {
@@ -97,7 +98,7 @@ impl<'a, W: Write> Output<'a, W> {
         }
         let (on, off) = self.tone(flags);
         let line = format!("{sum:10} {percent:5.1}% {flags:3} {}", kind.unwrap_or_default());
-        Ok(writeln!(self.out, "{on}{}{off}", line.trim_end())?)
+        output::told(writeln!(self.out, "{on}{}{off}", line.trim_end()))
     }
 
     fn tone(&self, flags: u64) -> (&'static str, &'static str) {
@@ -113,12 +114,12 @@ impl<'a, W: Write> Output<'a, W> {
         }
         let separator = if self.count == 0 { "\n" } else { ",\n" };
         self.count += 1;
-        Ok(write!(self.out, "{separator}{}", printable(&Value::Object(fields).to_string()))?)
+        output::told(write!(self.out, "{separator}{}", printable(&Value::Object(fields).to_string())))
     }
 
     fn end(self) -> anyhow::Result<()> {
         if self.format.json {
-            writeln!(self.out, "{}]", if self.count == 0 { "" } else { "\n" })?;
+            output::told(writeln!(self.out, "{}]", if self.count == 0 { "" } else { "\n" }))?;
         }
         Ok(())
     }

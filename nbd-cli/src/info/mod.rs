@@ -7,7 +7,7 @@ mod json;
 mod map;
 mod paint;
 
-use std::io::{self, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use clap::{ArgAction, Args};
 use nbd_driver_std::Unaligned;
 
 use crate::link::{self, LinkArgs};
+use crate::output;
 use ask::Question;
 use facts::Report;
 use paint::Paint;
@@ -91,7 +92,7 @@ const EXAMPLES: &str = "Examples:
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
     let uri = link::parse(&args.uri)?;
     let options = args.link.options(Some(PATIENCE));
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(output::open()?);
     let paint = Paint::new(args.color, args.no_color);
 
     if let Some(question) = args.can.or(args.is) {
@@ -99,7 +100,7 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
         return Ok(if yes { ExitCode::SUCCESS } else { ExitCode::from(ask::NO) });
     }
     if args.size {
-        writeln!(out, "{}", link::connect(&options, &uri)?.size())?;
+        output::told(writeln!(out, "{}", link::connect(&options, &uri)?.size()))?;
     } else if let Some(context) = &args.map {
         // Servers may cut extents within a block; the walk goes on from there.
         let options = options.meta_context(context).unaligned(Unaligned::Pad);
@@ -113,12 +114,12 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
             let client = link::connect(&options.list_contexts(true), &uri)?;
             Report::of_connection(client.negotiated(), &uri)
         };
-        if args.json {
-            json::report(&report, &mut out)?;
+        output::told(if args.json {
+            json::report(&report, &mut out)
         } else {
-            human::report(&report, paint, &mut out)?;
-        }
+            human::report(&report, paint, &mut out)
+        })?;
     }
-    out.flush()?;
+    output::told(out.flush())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,12 @@
 //! Failures are told in one line: what was tried, what came back, what can be done.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::process::Stdio;
 
 use nbd_testkit::{Disk, Handshake, NbdServer, Nbdkit, Script};
 
-use crate::common::{command, nbd};
+use crate::common::{Run, command, nbd};
 
 #[test]
 fn nobody_listens() {
@@ -48,7 +49,7 @@ fn a_list_that_cannot_be_had() {
 fn something_else_than_nbd() {
     let script = Script::new().send(*b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n").hold().listen();
     let failure = nbd(["info", &script.uri()]).failure();
-    assert!(failure.contains("is it an NBD server"), "{failure}");
+    assert_eq!(failure.matches("an NBD server?").count(), 1, "{failure}");
 }
 
 #[test]
@@ -68,6 +69,22 @@ fn a_reader_that_has_seen_enough_is_no_news() {
         // What a shell shows for the end by SIGPIPE.
         assert_eq!(output.status.code(), Some(141), "{args:?}");
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written() {
+    let Some(server) = Nbdkit::memory("1M").start() else { return };
+    let uri = server.uri();
+    for args in [&["info", &uri][..], &["info", "--size", &uri], &["info", "--map", &uri], &["copy", &uri, "-"]] {
+        // Not open for writing, which the standard library takes for a write that went well; and full.
+        let read_only = File::open("/dev/null").unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        for output in [read_only, full] {
+            let run = command().args(args).stdout(output).stderr(Stdio::piped()).spawn().unwrap().wait_with_output();
+            let failure = Run::from(run.unwrap()).failure();
+            assert!(failure.contains("writing to standard output"), "{failure}");
+        }
     }
 }
 
