@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use nbd_driver_std::Error;
 use nbd_proto::error::{Ended, Unavailable};
+use nbd_proto::wire::number::ReplyType;
 
 /// What a shell shows for a program that was ended by SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -24,7 +25,10 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         }
     }
     if let Some(hint) = error.chain().find_map(|cause| hint(cause.downcast_ref::<Error>()?)) {
-        let _ = write!(line, "; {hint}");
+        // Some ask themselves.
+        if !line.ends_with(hint) {
+            let _ = write!(line, "; {hint}");
+        }
     }
     // Where standard error is closed, the exit code has to do.
     let _ = writeln!(io::stderr(), "{}", one_line(&line));
@@ -52,8 +56,12 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Connection(nbd_proto::error::Error::Ended(Ended::GivenUp { reason })) if reason.contains("within") => {
             Some("--timeout sets how long to wait")
         }
-        Error::Connection(nbd_proto::error::Error::InvalidMessage(_)) => {
-            Some("is it an NBD server that listens there?")
+        Error::Connection(nbd_proto::error::Error::InvalidMessage(_)) => Some("is this an NBD server?"),
+        // It will have nothing else either.
+        Error::Connection(nbd_proto::error::Error::Unavailable(Unavailable::Refused(refusal)))
+            if refusal.reply == ReplyType::ERR_SHUTDOWN =>
+        {
+            None
         }
         Error::Connection(nbd_proto::error::Error::Unavailable(
             Unavailable::Refused(_) | Unavailable::NoSuchExport { .. } | Unavailable::ExportNameRejected { .. },
@@ -77,7 +85,20 @@ pub(crate) fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use nbd_driver_std::Error;
+    use nbd_proto::error::{Refusal, Unavailable};
+    use nbd_proto::wire::number::{OptionCode, ReplyType};
+
+    use super::{hint, one_line};
+
+    #[test]
+    fn the_list_helps_unless_the_server_goes_away() {
+        for (reply, helps) in [(ReplyType::ERR_UNKNOWN, true), (ReplyType::ERR_SHUTDOWN, false)] {
+            let refusal = Refusal { option: OptionCode::GO, reply, message: String::new() };
+            let error = Error::Connection(Unavailable::Refused(refusal).into());
+            assert_eq!(hint(&error).is_some_and(|hint| hint.contains("--list")), helps);
+        }
+    }
 
     #[test]
     fn a_message_is_one_line_without_control_characters() {
