@@ -236,12 +236,7 @@ impl Client {
     ) -> Result<Vec<Extent>, Error> {
         let as_it_is = self.fits(range) && !under_way;
         let range = if as_it_is { range.clone() } else { self.reachable(outward(range, self.block())) };
-        // What a header can carry, in whole blocks: servers are free to answer for less.
-        let most = match self.facts.negotiated.reply_style {
-            ReplyStyle::Extended => EXTENDED_RANGE,
-            ReplyStyle::Simple | ReplyStyle::Structured => whole_blocks(u32::MAX.into(), self.block()),
-        };
-        let length = range.end.saturating_sub(range.start).min(most);
+        let length = range.end.saturating_sub(range.start).min(self.longest_range());
         let command = Command::block_status(range.start, length);
         let several = self.facts.negotiated.contexts.len() > 1;
         let filter = several && self.offers(TransmissionFlags::BLOCK_STATUS_PAYLOAD);
