@@ -22,7 +22,7 @@ use crate::table::{Call, Request, Want};
 use crate::trace;
 
 /// The longest range of a command without payload where the header has 32 bits for it, in bytes. A multiple of
-/// every block size.
+/// every block size, and well below the bound of the header: nbdkit 1.32 aborts at a block status of 2^32 - 1 bytes.
 const COMPACT_RANGE: u64 = 1 << 30;
 
 /// The longest range of such a command with extended headers, in bytes.
