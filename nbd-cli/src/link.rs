@@ -14,7 +14,7 @@ pub(crate) struct LinkArgs {
     /// How long to wait for a server: to connect, for the whole handshake, and for each reply
     ///
     /// Without this option, a server has 10 seconds to accept, 5 seconds for each byte of the handshake and 30
-    /// seconds for all of it; `info` waits 30 seconds for each reply after that, `copy` as long as it takes. In any
+    /// seconds for all of it; `info` waits 30 seconds for each reply after that (with this option, it bounds a whole map too), `copy` as long as it takes. In any
     /// case one question of the handshake may bring at most 65,536 answers, and all answers together at most 32 MiB.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,

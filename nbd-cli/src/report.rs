@@ -63,6 +63,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         {
             None
         }
+        Error::Connection(nbd_proto::error::Error::Unavailable(Unavailable::ServerRequiresTls(_))) => {
+            Some("this program cannot do TLS yet")
+        }
         Error::Connection(nbd_proto::error::Error::Unavailable(
             Unavailable::Refused(_) | Unavailable::NoSuchExport { .. } | Unavailable::ExportNameRejected { .. },
         )) => Some("`nbd info --list URI` shows the exports that the server has"),

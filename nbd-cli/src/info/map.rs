@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use nbd_driver_std::Client;
 use nbd_proto::transmission::Extent;
 use nbd_proto::uri::NbdUri;
@@ -16,7 +17,10 @@ use crate::output;
 /// The most kinds of extents that are summed up.
 const MAX_KINDS: usize = 65_536;
 
+/// How the map is shown, and how long it may take.
 pub(crate) struct Format {
+    /// Each reply has its own bound; this one is for a server that answers at once, but never gets far.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) json: bool,
     pub(crate) totals: bool,
     pub(crate) paint: Paint,
@@ -34,6 +38,14 @@ pub(crate) fn show(
         .block_status(context, 0..size)
         .with_context(|| format!("{uri}: the server does not support that map"))?
         .map(|extent| extent.with_context(|| format!("{uri}: asking for the map")));
+    let started = Instant::now();
+    let extents = extents.map(|extent| match format.timeout {
+        Some(timeout) if started.elapsed() > timeout => Err(anyhow!(
+            "{uri}: the map did not end within {} s; --timeout sets how long to wait",
+            timeout.as_secs_f64()
+        )),
+        _ => extent,
+    });
     let mut output = Output::new(format, out)?;
     if format.totals {
         let mut sums = BTreeMap::new();

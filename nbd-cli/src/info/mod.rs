@@ -105,7 +105,7 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
         // Servers may cut extents within a block; the walk goes on from there.
         let options = options.meta_context(context).unaligned(Unaligned::Pad);
         let client = link::connect(&options, &uri)?;
-        let format = map::Format { json: args.json, totals: args.totals, paint };
+        let format = map::Format { timeout: args.link.timeout, json: args.json, totals: args.totals, paint };
         map::show(&client, context, &uri, &format, &mut out)?;
     } else {
         let report = if args.list {

@@ -147,3 +147,13 @@ fn a_slow_server_within_its_time_is_fine() {
     };
     nbd(["copy", "--timeout=20", &server.uri(), "null:"]).ok();
 }
+
+/// Each reply comes at once, but there would be thousands of millions of them.
+#[test]
+fn a_map_without_end() {
+    let Some(server) = Nbdkit::new("null").arg("size=9223372036854775807").start() else { return };
+    let (run, took) = timed(&["info", "--map", "--timeout=1", &server.uri()]);
+    assert_about(took, 1.0);
+    let failure = run.failure();
+    assert!(failure.contains("the map did not end within 1 s"), "{failure}");
+}
