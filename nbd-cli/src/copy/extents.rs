@@ -20,6 +20,13 @@ const WINDOW: u64 = 128 << 20;
 /// system's; then what is left over is asked for again.
 const MAX_EXTENTS: usize = 65_536;
 
+/// A map is worth its questions while its extents are this long on average: "The server SHOULD use descriptor lengths
+/// that are an integer multiple of 512 bytes" (spec, `NBD_CMD_BLOCK_STATUS`).
+const WORTH_ASKING: u64 = 512;
+
+/// So many extents are looked at before the average counts.
+const SAMPLE: u64 = 256;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) range: Range<u64>,
@@ -50,6 +57,7 @@ impl OfExport {
     fn ask(&mut self) -> Result<(), Error> {
         let mut end = self.client.size().min(self.at.saturating_add(self.window));
         let mut found: Vec<Extent> = Vec::new();
+        let mut looked_at = 0;
         for extent in self.client.block_status(CONTEXT, self.at..end)? {
             let extent = extent?;
             let zero = AllocationFlags::from_bits_retain(extent.flags).contains(AllocationFlags::ZERO);
@@ -61,7 +69,14 @@ impl OfExport {
                     end = range.start;
                     break;
                 }
-                _ => found.push(Extent { range, zero }),
+                _ => found.push(Extent { range: range.clone(), zero }),
+            }
+            looked_at += 1;
+            if looked_at >= SAMPLE && (range.end - self.at) / looked_at < WORTH_ASKING {
+                // A server that gets on by a few bytes at a time would be asked for ever: the rest is read.
+                tracing::warn!("the extents are too short to be of use; the rest is read");
+                end = self.client.size();
+                break;
             }
         }
         // Vast and simple disks are asked about in ever larger steps.

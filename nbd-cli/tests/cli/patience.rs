@@ -157,3 +157,16 @@ fn a_map_without_end() {
     let failure = run.failure();
     assert!(failure.contains("the map did not end within 1 s"), "{failure}");
 }
+
+/// A map that gets on by a byte at a time is given up, and the disk is read.
+#[test]
+fn a_copy_does_not_follow_a_map_that_does_not_get_on() {
+    let server = Nbdkit::new("eval")
+        .arg("get_size=echo 16M")
+        .arg("pread=dd if=/dev/zero bs=$3 count=1")
+        .arg("can_extents=exit 0")
+        .arg("extents=echo $4 1 hole,zero");
+    let Some(server) = server.start() else { return };
+    let copied = nbd(["copy", &server.uri(), "-"]).ok();
+    assert!(copied.bytes == vec![0; 16 << 20], "{} bytes", copied.bytes.len());
+}
