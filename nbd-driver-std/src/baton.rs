@@ -274,7 +274,7 @@ impl Shared {
                 }
                 let bytes = match segment {
                     Segment::Framing(bytes) => bytes,
-                    Segment::Payload { cookie, range } => match (&mine.buffer, state.requests.get(cookie)) {
+                    Segment::Payload { owner: cookie, range } => match (&mine.buffer, state.requests.get(cookie)) {
                         (Buffer::Write(buffer), _) if mine.is(cookie) => &buffer[range],
                         (_, Some(Request::Queued(queued))) => &queued.buffer[range],
                         (_, Some(Request::Call(call))) => {
@@ -313,8 +313,8 @@ impl Shared {
         let mut first = 0;
         let mut in_place = 0;
         if let Some(landing) = landing {
-            let buffer = match (&mut mine.buffer, requests.get_mut(landing.cookie)) {
-                (Buffer::Read(buffer), _) if mine.cookie == Some(landing.cookie) => &mut buffer[landing.range],
+            let buffer = match (&mut mine.buffer, requests.get_mut(landing.owner)) {
+                (Buffer::Read(buffer), _) if mine.cookie == Some(landing.owner) => &mut buffer[landing.range],
                 (_, Some(Request::Queued(queued))) => &mut queued.buffer[landing.range],
                 _ => &mut [],
             };
@@ -577,10 +577,10 @@ impl State {
     /// The other thread into whose buffer the next bytes belong.
     fn foreign_landing(&self, mine: &Mine<'_>) -> Option<WaiterId> {
         let landing = self.engine.landing()?;
-        if mine.is(landing.cookie) {
+        if mine.is(landing.owner) {
             return None;
         }
-        self.requests.call(landing.cookie).map(|call| call.waiter)
+        self.requests.call(landing.owner).map(|call| call.waiter)
     }
 
     fn hand_over(&mut self, to: WaiterId) {

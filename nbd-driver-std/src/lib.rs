@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod backend;
 mod baton;
 mod block_status;
 mod client;
@@ -37,6 +38,7 @@ mod handshake;
 mod options;
 mod pieces;
 mod queue;
+pub mod server;
 mod stream;
 mod table;
 mod trace;

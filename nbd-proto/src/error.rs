@@ -31,12 +31,12 @@ use crate::text::Escaped;
 #[non_exhaustive]
 pub enum Error {
     /// The peer sent bytes that are no message of the protocol.
-    #[error("the server does not speak NBD correctly: {0}")]
+    #[error("the other side does not speak NBD correctly: {0}")]
     InvalidMessage(#[from] InvalidMessage),
     /// The peer broke a rule of the protocol.
-    #[error("the server broke the NBD protocol: {0}")]
+    #[error("the other side broke the NBD protocol: {0}")]
     PeerMisbehaved(#[from] PeerMisbehaved),
-    /// The server cannot give what was asked for.
+    /// The server cannot give what was asked for. In a server: will not, and has no other way to say so.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// The stream ended.
@@ -48,19 +48,19 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Ended {
-    /// The server hung up between messages (T3).
-    #[error("the server closed the connection while {awaiting} was awaited")]
+    /// The other side hung up between messages (T3).
+    #[error("the other side closed the connection while {awaiting} was awaited")]
     AtBoundary {
         /// What would have come next.
         awaiting: &'static str,
     },
-    /// The server hung up in the middle of a message (T3).
-    #[error("the server closed the connection in the middle of {within}")]
+    /// The other side hung up in the middle of a message (T3).
+    #[error("the other side closed the connection in the middle of {within}")]
     InMessage {
         /// What was cut short.
         within: &'static str,
     },
-    /// A soft disconnect that we asked for.
+    /// A soft disconnect.
     #[error("the connection was closed by this side")]
     ByUs,
     /// The driver gave the connection up, and says why.

@@ -66,3 +66,42 @@ impl HandshakeLimits {
         self
     }
 }
+
+/// The longest option payload, in bytes, that a server looks at: what fits [`MIN_INPUT_BUFFER`] behind the header.
+/// The longest sensible one is an `INFO` with a name of 4096 bytes; longer ones are skipped and answered with
+/// `NBD_REP_ERR_TOO_BIG`.
+pub const MAX_OPTION_PAYLOAD: u32 = MIN_INPUT_BUFFER as u32 - 16;
+
+/// Bounds on what a client may send while options are haggled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerHandshakeLimits {
+    /// How many options a client may send on one connection. Default 65,536: enough to ask for three things of
+    /// each of twenty thousand exports.
+    pub options: u32,
+    /// How many bytes of payload of one option are skipped, where it is unknown or too big to be looked at. An
+    /// option with more ends the connection. Default 1 MiB.
+    pub skipped_payload: u32,
+}
+
+impl Default for ServerHandshakeLimits {
+    fn default() -> Self {
+        Self { options: 65_536, skipped_payload: 1 << 20 }
+    }
+}
+
+impl ServerHandshakeLimits {
+    /// Sets [`options`](Self::options).
+    #[must_use]
+    pub const fn with_options(mut self, options: u32) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets [`skipped_payload`](Self::skipped_payload).
+    #[must_use]
+    pub const fn with_skipped_payload(mut self, bytes: u32) -> Self {
+        self.skipped_payload = bytes;
+        self
+    }
+}

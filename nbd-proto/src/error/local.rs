@@ -76,6 +76,12 @@ pub enum Refused {
         /// Size of the export in bytes.
         size: u64,
     },
+    /// In a server: an answer that does not fit the request, or to a request that awaits none.
+    #[error("that cannot be answered: {reason}")]
+    Answer {
+        /// Why not.
+        reason: &'static str,
+    },
     /// Offset and length where the command has none.
     #[error("{command} acts on the whole export, so its offset and length must be 0")]
     NoRange {

@@ -42,8 +42,8 @@ pub enum PeerMisbehaved {
         /// What came.
         flags: u16,
     },
-    /// Plain text behind the acknowledgement of `STARTTLS`.
-    #[error("the server sent bytes in clear behind its agreement to start TLS; somebody may be tampering")]
+    /// Plain text behind the acknowledgement of `STARTTLS`; or, in a server, behind `STARTTLS` itself.
+    #[error("bytes came in clear behind NBD_OPT_STARTTLS; somebody may be tampering")]
     ClearTextBehindStartTls,
     /// `TLS_REQD` although TLS is on (spec, *FORCEDTLS mode*).
     #[error("{option} was answered with NBD_REP_ERR_TLS_REQD although TLS is in use")]
@@ -88,6 +88,41 @@ pub enum PeerMisbehaved {
     /// `GO` unsupported by a server that agreed to extended headers (which forbids `EXPORT_NAME`).
     #[error("the server agreed to extended headers, yet it does not support NBD_OPT_GO")]
     ExtendedHeadersWithoutGo,
+
+    /// Client flags that the server did not offer ("the server MUST drop the TCP connection", spec, *Client flags*).
+    #[error("the client answers the greeting with the flags {got:#010x}, and {offered:#06x} were offered")]
+    ClientFlags {
+        /// What the client sent.
+        got: u32,
+        /// What the server offered.
+        offered: u16,
+    },
+    /// An option with more payload than a server is willing to skip.
+    #[error("{option} has a payload of {length} bytes; more than {limit} are not skipped")]
+    OptionTooLong {
+        /// What was asked.
+        option: OptionCode,
+        /// The length of its payload in bytes.
+        length: u32,
+        /// [`ServerHandshakeLimits::skipped_payload`](crate::limits::ServerHandshakeLimits::skipped_payload)
+        limit: u32,
+    },
+    /// More options on one connection than the limit allows.
+    #[error("the client sent more than {limit} options; raise the limit if it really needs so many")]
+    TooManyOptions {
+        /// [`ServerHandshakeLimits::options`](crate::limits::ServerHandshakeLimits::options)
+        limit: u32,
+    },
+    /// A request with more payload than a server is willing to skip.
+    #[error("{command} has a payload of {length} bytes; more than {limit} are not skipped")]
+    PayloadTooLong {
+        /// The command.
+        command: CommandType,
+        /// The length of its payload in bytes.
+        length: u64,
+        /// [`ServerSettings::max_skipped`](crate::transmission::ServerSettings::max_skipped)
+        limit: u64,
+    },
 
     /// A reply to a request that is not in flight.
     #[error("a reply names the cookie {cookie}, which no request in flight has")]

@@ -37,12 +37,27 @@ pub enum Unavailable {
     /// A list was wanted from a server that cannot be asked (F3).
     #[error("the server's handshake is newstyle but not fixed, which knows no way to list exports")]
     CannotList,
+    /// In a server: a client was refused where hanging up is the only way to say so, with `EXPORT_NAME` and to
+    /// an oldstyle client.
+    #[error("the client was turned away from export \"{}\": {reply}{}", Escaped(.name), reason(.message))]
+    TurnedAway {
+        /// The name that was asked for.
+        name: String,
+        /// What `GO` would have been answered.
+        reply: ReplyType,
+        /// The server's own words; may be empty.
+        message: String,
+    },
     /// The server hung up on `EXPORT_NAME`, the only way it has to say no.
     #[error("the server closed the connection when asked for export \"{}\"; it may have none of that name", Escaped(.name))]
     ExportNameRejected {
         /// The name.
         name: String,
     },
+}
+
+fn reason(message: &str) -> String {
+    if message.is_empty() { String::new() } else { alloc::format!(" ({})", Escaped(message)) }
 }
 
 /// Why TLS cannot be had.

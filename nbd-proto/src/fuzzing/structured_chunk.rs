@@ -273,7 +273,7 @@ impl Run {
         let (front, rest) = piece.split_at(landing.range.len().min(piece.len()));
         let range = landing.range.start..landing.range.start + front.len();
         self.client.landed(front.len());
-        self.write(landing.cookie, range, front);
+        self.write(landing.owner, range, front);
         rest
     }
 

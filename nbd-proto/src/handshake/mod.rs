@@ -18,11 +18,15 @@ mod context_names;
 mod list;
 mod negotiated;
 mod preamble;
+mod server;
 
 pub use client::{ClientHandshake, HandshakeEvent, HandshakeSettings};
 pub use connect::{Connect, ConnectSettings};
 pub use list::{List, ListSettings, ListedExport, Listing};
 pub use negotiated::{ExportInfo, HandshakeStyle, MetaContext, Negotiated, ReplyStyle};
+pub use server::{
+    Accepted, LookUp, Offer, ServerHandshake, ServerHandshakeEvent, ServerHandshakeSettings, ServerStatus, ServerTls,
+};
 
 use alloc::vec::Vec;
 

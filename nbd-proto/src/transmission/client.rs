@@ -69,7 +69,7 @@ pub struct Client {
     facts: Facts,
     settings: ClientSettings,
     table: InFlight,
-    outbound: SendQueue,
+    outbound: SendQueue<Cookie>,
     receiver: Receiver,
     disconnecting: bool,
     over: Option<Error>,
@@ -219,7 +219,7 @@ impl Client {
             }
         }
         if command.command == CommandType::WRITE {
-            self.outbound.push_payload(cookie, command.length as usize);
+            self.outbound.push_payload(cookie, 0..command.length as usize);
         }
         self.outbound.end_request(slot);
         cookie

@@ -60,10 +60,10 @@ pub enum Event<'a> {
 
 /// Where the next bytes from the network belong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Landing {
-    /// The `READ` they answer.
-    pub cookie: Cookie,
-    /// Which part of its buffer they fill. Never empty.
+pub struct Landing<Id = Cookie> {
+    /// Whose buffer: that of the client's `READ` they answer, or of the server's `WRITE` they belong to.
+    pub owner: Id,
+    /// Which part of that buffer they fill. Never empty.
     pub range: Range<usize>,
 }
 
@@ -172,7 +172,7 @@ impl Receiver {
 
     pub(super) fn landing(&self, table: &InFlight) -> Option<Landing> {
         match &self.state {
-            Await::Data { slot, range, .. } => Some(Landing { cookie: table.cookie(*slot), range: range.clone() }),
+            Await::Data { slot, range, .. } => Some(Landing { owner: table.cookie(*slot), range: range.clone() }),
             _ => None,
         }
     }

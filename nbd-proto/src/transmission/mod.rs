@@ -19,8 +19,10 @@ mod coverage;
 mod inbound;
 mod inflight;
 mod outbound;
+mod server;
 
 pub use check::{Checks, Command};
 pub use client::{Client, ClientSettings};
 pub use inbound::{Event, Extent, Extents, Landing};
 pub use outbound::{Outbound, Segment};
+pub use server::{Failure, ReadPart, Request, RequestId, Server, ServerEvent, ServerSettings};

@@ -10,24 +10,24 @@ use crate::wire::number::Cookie;
 
 /// A piece of what is to be sent next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Segment<'a> {
+pub enum Segment<'a, Id = Cookie> {
     /// These bytes.
     Framing(&'a [u8]),
-    /// This range of the buffer of a `WRITE`.
+    /// This range of a buffer: a client's `WRITE`, a server's answer to a `READ`.
     Payload {
-        /// The command.
-        cookie: Cookie,
+        /// Whose buffer: that of a client's command, or of a server's request.
+        owner: Id,
         /// Which bytes of its buffer.
         range: Range<usize>,
     },
 }
 
-#[derive(Debug, Default)]
-pub(super) struct SendQueue {
+#[derive(Debug)]
+pub(super) struct SendQueue<Id> {
     framing: Vec<u8>,
     /// How much of `framing` was sent.
     head: usize,
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<Piece<Id>>,
     /// Requests not wholly sent, in order, each with the stream position of its end.
     unsent: VecDeque<(SlotIndex, u64)>,
     queued: u64,
@@ -35,12 +35,25 @@ pub(super) struct SendQueue {
 }
 
 #[derive(Clone, Debug)]
-enum Piece {
+enum Piece<Id> {
     Framing(usize),
-    Payload(Cookie, Range<usize>),
+    Payload(Id, Range<usize>),
 }
 
-impl Piece {
+impl<Id> Default for SendQueue<Id> {
+    fn default() -> Self {
+        Self {
+            framing: Vec::new(),
+            head: 0,
+            pieces: VecDeque::new(),
+            unsent: VecDeque::new(),
+            queued: 0,
+            sent: 0,
+        }
+    }
+}
+
+impl<Id> Piece<Id> {
     fn is_over(&self) -> bool {
         match self {
             Self::Framing(length) => *length == 0,
@@ -49,7 +62,7 @@ impl Piece {
     }
 }
 
-impl SendQueue {
+impl<Id: Copy> SendQueue<Id> {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -73,11 +86,11 @@ impl SendQueue {
         }
     }
 
-    /// Appends the buffer of a command.
-    pub(super) fn push_payload(&mut self, cookie: Cookie, length: usize) {
-        if length > 0 {
-            self.queued += length as u64;
-            self.pieces.push_back(Piece::Payload(cookie, 0..length));
+    /// Appends a range of a buffer.
+    pub(super) fn push_payload(&mut self, owner: Id, range: Range<usize>) {
+        if !range.is_empty() {
+            self.queued += range.len() as u64;
+            self.pieces.push_back(Piece::Payload(owner, range));
         }
     }
 
@@ -86,7 +99,7 @@ impl SendQueue {
         self.unsent.push_back((slot, self.queued));
     }
 
-    pub(super) fn segments(&self) -> Outbound<'_> {
+    pub(super) fn segments(&self) -> Outbound<'_, Id> {
         Outbound { framing: &self.framing[self.head..], pieces: self.pieces.iter() }
     }
 
@@ -135,22 +148,22 @@ impl SendQueue {
 
 /// Iterator over what is to be sent, in order. Looking changes nothing.
 #[derive(Clone, Debug)]
-pub struct Outbound<'a> {
+pub struct Outbound<'a, Id = Cookie> {
     framing: &'a [u8],
-    pieces: vec_deque::Iter<'a, Piece>,
+    pieces: vec_deque::Iter<'a, Piece<Id>>,
 }
 
-impl<'a> Iterator for Outbound<'a> {
-    type Item = Segment<'a>;
+impl<'a, Id: Copy> Iterator for Outbound<'a, Id> {
+    type Item = Segment<'a, Id>;
 
-    fn next(&mut self) -> Option<Segment<'a>> {
+    fn next(&mut self) -> Option<Segment<'a, Id>> {
         match self.pieces.next()? {
             Piece::Framing(length) => {
                 let (bytes, rest) = self.framing.split_at(*length);
                 self.framing = rest;
                 Some(Segment::Framing(bytes))
             }
-            Piece::Payload(cookie, range) => Some(Segment::Payload { cookie: *cookie, range: range.clone() }),
+            Piece::Payload(owner, range) => Some(Segment::Payload { owner: *owner, range: range.clone() }),
         }
     }
 

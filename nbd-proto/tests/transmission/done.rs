@@ -52,7 +52,7 @@ fn the_slot_of_an_answered_command_that_is_half_sent_is_not_used_again() {
     let second = link.queue(Command::write(100, 100));
     assert_ne!(first.0 as u32, second.0 as u32);
     let segments: Vec<_> = link.client.outbound().collect();
-    assert_eq!(segments[0], Segment::Payload { cookie: first, range: 22..100 });
+    assert_eq!(segments[0], Segment::Payload { owner: first, range: 22..100 });
     link.send(usize::MAX);
     assert_eq!(link.seen(), [Seen::Done(first, Ok(()))]);
     link.feed(&simple(second, OK));

@@ -175,7 +175,7 @@ impl Link {
         for segment in self.client.outbound() {
             match segment {
                 Segment::Framing(framing) => bytes.extend_from_slice(framing),
-                Segment::Payload { cookie, range } => bytes.extend_from_slice(&self.buffers[&cookie][range]),
+                Segment::Payload { owner: cookie, range } => bytes.extend_from_slice(&self.buffers[&cookie][range]),
             }
         }
         bytes
@@ -209,9 +209,9 @@ impl Link {
         assert!(self.pending.is_empty() && !landing.range.is_empty());
         let count = bytes.len().min(landing.range.len());
         let range = landing.range.start..landing.range.start + count;
-        self.buffers.get_mut(&landing.cookie).unwrap()[range.clone()].copy_from_slice(&bytes[..count]);
+        self.buffers.get_mut(&landing.owner).unwrap()[range.clone()].copy_from_slice(&bytes[..count]);
         self.client.landed(count);
-        self.push_data(landing.cookie, range);
+        self.push_data(landing.owner, range);
         self.poll();
         count
     }

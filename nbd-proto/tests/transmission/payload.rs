@@ -23,14 +23,14 @@ fn a_landing_is_there_from_the_header_on_and_shrinks() {
             assert_eq!(link.client.landing(), None);
             link.feed(&[*byte]);
         }
-        assert_eq!(link.client.landing(), Some(Landing { cookie, range: 0..50 }));
+        assert_eq!(link.client.landing(), Some(Landing { owner: cookie, range: 0..50 }));
         assert_eq!(link.land(&whole[..20]), 20);
-        assert_eq!(link.client.landing(), Some(Landing { cookie, range: 20..50 }));
+        assert_eq!(link.client.landing(), Some(Landing { owner: cookie, range: 20..50 }));
         link.client.landed(0);
-        assert_eq!(link.client.landing(), Some(Landing { cookie, range: 20..50 }));
+        assert_eq!(link.client.landing(), Some(Landing { owner: cookie, range: 20..50 }));
         // Bytes of a landing may be handed in like any others.
         link.feed(&whole[20..21]);
-        assert_eq!(link.client.landing(), Some(Landing { cookie, range: 21..50 }));
+        assert_eq!(link.client.landing(), Some(Landing { owner: cookie, range: 21..50 }));
         assert_eq!(link.land(&whole[21..]), 29);
         assert_eq!(link.client.landing(), None);
         assert_eq!(link.seen(), [Seen::Data(cookie, 0..50), Seen::Done(cookie, Ok(()))]);

@@ -131,9 +131,9 @@ fn payload_is_named_and_not_held() {
     link.queue(Command::read(0, 16));
     let segments: Vec<_> = link.client.outbound().collect();
     assert!(matches!(segments[0], Segment::Framing(bytes) if bytes.len() == 28));
-    assert_eq!(segments[1], Segment::Payload { cookie: first, range: 0..512 });
+    assert_eq!(segments[1], Segment::Payload { owner: first, range: 0..512 });
     assert!(matches!(segments[2], Segment::Framing(bytes) if bytes.len() == 28));
-    assert_eq!(segments[3], Segment::Payload { cookie: second, range: 0..1024 });
+    assert_eq!(segments[3], Segment::Payload { owner: second, range: 0..1024 });
     assert!(matches!(segments[4], Segment::Framing(bytes) if bytes.len() == 28));
     assert_eq!(segments.len(), 5);
     assert_eq!(link.client.outbound().size_hint(), (5, Some(5)));

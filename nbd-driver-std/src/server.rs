@@ -1,0 +1,1 @@
+//! A server with many connections and many requests in flight on each.
