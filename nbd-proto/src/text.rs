@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
+use crate::limits::MAX_STRING;
+
 /// Shows a string with everything escaped that could move a cursor or hide itself on a terminal: control
 /// characters, bidirectional overrides, other invisible formatting. Printable text, quotes included, stays.
 ///
@@ -28,6 +30,15 @@ impl fmt::Display for Escaped<'_> {
 /// Text for people, as a peer sent it; bytes that are no UTF-8 become U+FFFD.
 pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// As much of a text as the protocol can carry, cut between characters (spec, *Conventions*).
+pub(crate) fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_STRING);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]

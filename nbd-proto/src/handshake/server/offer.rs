@@ -66,4 +66,8 @@ impl Accepted {
     pub const fn negotiated(&self) -> &Negotiated {
         &self.0
     }
+
+    pub(crate) fn into_negotiated(self) -> Negotiated {
+        self.0
+    }
 }
