@@ -1,33 +1,19 @@
-//! The requests in flight. A cookie carries the number of its slot and the slot's generation, so that a look-up
-//! costs no search and a cookie that has been used up is recognised.
+//! The commands that a client has in flight. Their cookies are keys of [`Slots`].
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use super::check::Command;
 use super::contexts::Answers;
 use super::coverage::Coverage;
+use super::slots::{SlotIndex, Slots};
 use crate::error::CommandError;
 use crate::wire::number::Cookie;
 
-/// The number of a slot.
-pub(super) type SlotIndex = u32;
-
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    slots: Vec<Slot>,
-    free: Vec<SlotIndex>,
-    /// How many slots are taken.
-    taken: usize,
+    slots: Slots<Request>,
     /// Finished requests whose `Done` is yet to be told.
     ready: VecDeque<SlotIndex>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    generation: u32,
-    taken: bool,
-    request: Request,
 }
 
 /// What has to be known of a request until its `Done`.
@@ -78,47 +64,33 @@ impl Request {
 
 impl InFlight {
     /// How many requests have not had their `Done`.
-    pub(super) fn len(&self) -> usize {
-        self.taken
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len()
     }
 
     /// Whether there is a request that was not answered, or not sent whole.
     pub(super) fn is_awaiting(&self) -> bool {
-        self.taken > self.ready.len()
+        self.slots.len() > self.ready.len()
     }
 
     /// Takes a slot for a command.
     pub(super) fn insert(&mut self, command: Command) -> (Cookie, SlotIndex) {
-        self.taken += 1;
-        let index = if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
-            slot.taken = true;
-            slot.request.reuse(command);
-            index
-        } else {
-            // Generations begin at 1, so that no cookie is 0.
-            self.slots.push(Slot { generation: 1, taken: true, request: Request::new(command) });
-            (self.slots.len() - 1) as SlotIndex
-        };
+        let index = self.slots.insert(|| Request::new(command), |request| request.reuse(command));
         (self.cookie(index), index)
     }
 
     pub(super) fn cookie(&self, index: SlotIndex) -> Cookie {
-        let generation = self.slots[index as usize].generation;
-        Cookie(u64::from(generation) << 32 | u64::from(index))
+        Cookie(self.slots.key(index))
     }
 
     /// The slot of a cookie whose last reply has not come yet.
     pub(super) fn find(&self, cookie: Cookie) -> Option<SlotIndex> {
-        let index = cookie.0 as u32;
-        let slot = self.slots.get(index as usize)?;
-        let current = slot.taken && u64::from(slot.generation) == cookie.0 >> 32;
-        (current && slot.request.outcome.is_none()).then_some(index)
+        self.slots.find(cookie.0).filter(|index| self.slots.value(*index).outcome.is_none())
     }
 
     /// The request of a slot that [`insert`](Self::insert) or [`find`](Self::find) gave.
     pub(super) fn request(&mut self, index: SlotIndex) -> &mut Request {
-        &mut self.slots[index as usize].request
+        self.slots.value_mut(index)
     }
 
     /// The last reply of a request has come. Its `Done` waits until the request has been sent.
@@ -144,7 +116,7 @@ impl InFlight {
         let index = self.ready.pop_front()?;
         let cookie = self.cookie(index);
         let outcome = self.request(index).outcome.take()?;
-        self.release(index);
+        self.slots.release(index);
         Some((cookie, outcome))
     }
 
@@ -153,22 +125,7 @@ impl InFlight {
     ///
     /// The slots go with their requests, so nothing may be inserted any more.
     pub(super) fn pop_any(&mut self, over: impl FnOnce() -> CommandError) -> Option<(Cookie, CommandError)> {
-        loop {
-            let index = self.slots.len().checked_sub(1)? as SlotIndex;
-            let cookie = self.cookie(index);
-            let slot = self.slots.pop()?;
-            if slot.taken {
-                self.taken -= 1;
-                return Some((cookie, slot.request.outcome.and_then(Result::err).unwrap_or_else(over)));
-            }
-        }
-    }
-
-    fn release(&mut self, index: SlotIndex) {
-        let slot = &mut self.slots[index as usize];
-        slot.taken = false;
-        self.taken -= 1;
-        slot.generation = slot.generation.wrapping_add(1).max(1);
-        self.free.push(index);
+        let (key, request) = self.slots.pop()?;
+        Some((Cookie(key), request.outcome.and_then(Result::err).unwrap_or_else(over)))
     }
 }

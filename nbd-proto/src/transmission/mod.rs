@@ -20,6 +20,7 @@ mod inbound;
 mod inflight;
 mod outbound;
 mod server;
+mod slots;
 
 pub use check::{Checks, Command};
 pub use client::{Client, ClientSettings};

@@ -5,8 +5,11 @@ use alloc::collections::vec_deque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::inflight::SlotIndex;
+use super::slots::SlotIndex;
 use crate::wire::number::Cookie;
+
+/// How much of what was sent is kept in memory, in bytes.
+const MAX_KEPT: usize = 64 * 1024;
 
 /// A piece of what is to be sent next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +45,7 @@ enum Piece<Id> {
 
 impl<Id> Default for SendQueue<Id> {
     fn default() -> Self {
-        Self {
-            framing: Vec::new(),
-            head: 0,
-            pieces: VecDeque::new(),
-            unsent: VecDeque::new(),
-            queued: 0,
-            sent: 0,
-        }
+        Self { framing: Vec::new(), head: 0, pieces: VecDeque::new(), unsent: VecDeque::new(), queued: 0, sent: 0 }
     }
 }
 
@@ -71,8 +67,10 @@ impl<Id: Copy> SendQueue<Id> {
     pub(super) fn push_framing(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.head == self.framing.len() {
             self.framing.clear();
+            // What one long list of extents needed is not kept for ever.
+            self.framing.shrink_to(MAX_KEPT);
             self.head = 0;
-        } else if self.head > 64 * 1024 {
+        } else if self.head > MAX_KEPT && self.head > self.framing.len() / 2 {
             self.framing.drain(..self.head);
             self.head = 0;
         }

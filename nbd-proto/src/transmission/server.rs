@@ -1,259 +1,510 @@
 //! The server's engine of the transmission phase.
 
-use alloc::boxed::Box;
-use core::fmt;
+mod admit;
+mod answer;
+mod event;
+mod intake;
+mod replies;
+mod settings;
+mod table;
 
+pub use answer::{Failure, ReadPart};
+pub use event::{Request, RequestId, ServerEvent};
+pub use settings::ServerSettings;
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::boxed::Box;
+
+use self::admit::{Admitted, Objection};
+use self::intake::Intake;
+use self::replies::{Answered, Replies};
+use self::table::{Stage, Table, Verdict};
 use super::inbound::Landing;
 use super::outbound::Outbound;
-use crate::error::{Error, Refused};
-use crate::handshake::{Accepted, Advance, Negotiated};
-use crate::observe::Observer;
+use super::slots::SlotIndex;
+use crate::error::{Ended, Error, PeerMisbehaved, Refused};
+use crate::handshake::{Accepted, Advance, Negotiated, ReplyStyle};
+use crate::observe::{Hook, Observation, Observer};
 use crate::wire::chunk::Descriptor;
 use crate::wire::flags::CommandFlags;
 use crate::wire::number::{CommandType, ContextId, ErrorValue};
-
-/// What a [`Server`] is told beforehand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerSettings {
-    /// How many requests may be in flight. At the limit nothing more is read. From 1 to 65,536, a value out of
-    /// range is moved into it; default 128.
-    pub max_in_flight: usize,
-    /// How many bytes of payload are skipped of a request that cannot be carried out. A request with more ends the
-    /// connection. Default 64 MiB, twice what any client may take for granted.
-    pub max_skipped: u64,
-}
-
-impl Default for ServerSettings {
-    fn default() -> Self {
-        Self { max_in_flight: 128, max_skipped: 64 << 20 }
-    }
-}
-
-impl ServerSettings {
-    /// Sets [`max_in_flight`](Self::max_in_flight).
-    #[must_use]
-    pub fn with_max_in_flight(mut self, requests: usize) -> Self {
-        self.max_in_flight = requests.clamp(1, 65_536);
-        self
-    }
-
-    /// Sets [`max_skipped`](Self::max_skipped).
-    #[must_use]
-    pub const fn with_max_skipped(mut self, bytes: u64) -> Self {
-        self.max_skipped = bytes;
-        self
-    }
-}
-
-/// A server's own name for a request in flight: cookies are the client's, and may repeat.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub(super) u64);
-
-impl RequestId {
-    /// The dense half: below the limit of requests in flight, and unlike that of any other request in flight. An
-    /// index for side tables.
-    pub const fn slot(self) -> usize {
-        (self.0 & 0xffff_ffff) as usize
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequestId({:#x})", self.0)
-    }
-}
-
-/// A request that keeps all rules: it is within the export, aligned, offered, and its flags go with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Its name.
-    pub id: RequestId,
-    /// What to do: any command but `DISC` and `RESIZE`.
-    pub command: CommandType,
-    /// How. `PAYLOAD_LEN` is not shown: it is the engine's business.
-    pub flags: CommandFlags,
-    /// Where, in bytes from the start of the export.
-    pub offset: u64,
-    /// How many bytes.
-    pub length: u64,
-    /// Whether a `READ` may be answered with [`ReadPart::Hole`]s without their zeroes being in the buffer.
-    pub takes_holes: bool,
-}
-
-/// What a client wants. Borrows from the input, never from the engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerEvent<'a> {
-    /// A request came. It ends in exactly one [`Done`](Self::Done).
-    ///
-    /// The payload of a `WRITE` is still to come: [`receive`](Server::receive) consents to it, once there is a buffer
-    /// of `length` bytes for it, and until then nothing more is read; [`fail`](Server::fail) lets it be skipped.
-    Request(Request),
-    /// Payload of a `WRITE` that came together with its header, or that the caller had read already.
-    Data {
-        /// The request.
-        id: RequestId,
-        /// Where in its buffer the bytes belong.
-        range: core::ops::Range<usize>,
-        /// The bytes, as many as `range` is long.
-        bytes: &'a [u8],
-    },
-    /// The payload of a `WRITE` is there in full: now it can be carried out.
-    Received {
-        /// The request.
-        id: RequestId,
-    },
-    /// The engine is through with a request: its answer was sent, or the connection is over. Its buffer is free, as
-    /// far as the engine is concerned.
-    Done {
-        /// The request.
-        id: RequestId,
-        /// Whether the answer went out in full.
-        sent: bool,
-    },
-    /// The client asked for a soft disconnect: nothing more will be read. What is in flight is still to be answered,
-    /// then the connection is to be closed.
-    Disconnect,
-}
-
-/// A part of the answer to a `READ`. Parts follow each other without gaps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadPart {
-    /// So many bytes from the buffer.
-    Data(u64),
-    /// So many zeroes. Sent as a hole if the request [takes holes](Request::takes_holes), otherwise from the buffer,
-    /// which then has to hold them.
-    Hole(u64),
-}
-
-/// Why a request failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure<'a> {
-    /// The error. 0 counts as `EIO`.
-    pub error: ErrorValue,
-    /// Words for people; may be empty. Cut at 4096 bytes. Sent where the style of replies has room for it.
-    pub message: &'a str,
-    /// Where it happened, in bytes from the start of the export, if that is known.
-    pub offset: Option<u64>,
-}
+use crate::wire::request::{BlockStatusPayload, CompactRequest, ExtendedRequest};
 
 /// The server's engine: turns what comes in into requests, and answers into bytes that go out.
+///
+/// ```text
+///                 a WRITE           receive            last byte
+///   AwaitRequest ─────────▶ Consent ───────▶ Payload ───────────▶ Received ──▶ back to AwaitRequest
+///     │  ▲  │                  │ fail           │ fail
+///     │  │  │ it cannot be     ▼                ▼
+///     │  │  │ carried out ──▶ Skip ◀────────────┘
+///     │  └──┼────────────────── │ last byte: the error is answered
+///     │     │ DISC
+///     │     └────────▶ Disconnecting ── all answers sent ──▶ is_finished
+///     │ a broken rule, eof, give_up: from any
+///     └──────────────▶ over: each request gets its Done, then every input gives the error
+///
+///   a request:  Request ──▶ (Received) ──▶ finish…, fail ──▶ the answer is sent ──▶ Done
+/// ```
+///
+/// Requests that break a rule are answered by the engine, with the error that the specification has for it, and the
+/// caller never hears of them. Of those that it hears of, any number is in flight up to
+/// [a limit](ServerSettings::max_in_flight), and they may be answered in any order and at any time.
 #[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    facts: Negotiated,
+    settings: ServerSettings,
+    table: Table,
+    intake: Intake,
+    replies: Replies,
+    /// Whether the last input ended inside a message.
+    inside: bool,
+    shutting_down: bool,
+    over: Option<Error>,
+    hook: Hook,
+}
 
-#[allow(clippy::todo, clippy::unused_self, clippy::needless_pass_by_value, unused_variables, reason = "skeleton")]
+type Step<'a> = Result<Advance<ServerEvent<'a>>, Error>;
+
 impl Server {
     /// An engine for the connection that a handshake has ended in.
     pub fn new(accepted: Accepted, settings: ServerSettings) -> Self {
-        todo!()
+        let facts = accepted.into_negotiated();
+        Self {
+            // The field is open, so its value may not have come through the setter.
+            settings: settings.with_max_in_flight(settings.max_in_flight),
+            table: Table::default(),
+            intake: Intake::Header,
+            replies: Replies::new(facts.reply_style),
+            inside: false,
+            shutting_down: false,
+            over: None,
+            hook: Hook::default(),
+            facts,
+        }
     }
 
     /// Shows every step to `observer` from now on.
     pub fn set_observer(&mut self, observer: Option<Box<dyn Observer>>) {
-        todo!()
+        self.hook = Hook(observer);
     }
 
     /// What the handshake agreed on.
     pub const fn negotiated(&self) -> &Negotiated {
-        todo!()
+        &self.facts
     }
 
-    /// How many requests have not had their `Done`, those included that the engine answers by itself.
-    pub fn in_flight(&self) -> usize {
-        todo!()
+    /// How many requests have not had their `Done`, those included that the engine answers by itself. May change
+    /// after `input` and `sent`.
+    pub const fn in_flight(&self) -> usize {
+        self.table.len()
     }
 
     /// Whether more input can be used now. It cannot while the limit of requests in flight is reached, while a
-    /// `WRITE` awaits consent, after a disconnect, and once the connection is over. May change after every call.
+    /// `WRITE` awaits consent, after a disconnect, and once the connection is over. May change after every call that
+    /// takes `&mut self`.
     pub fn wants_read(&self) -> bool {
-        todo!()
+        self.over.is_none()
+            && match self.intake {
+                Intake::Header => self.has_room(),
+                Intake::Consent(_) | Intake::Over => false,
+                _ => true,
+            }
     }
 
-    /// Whether [`outbound`](Self::outbound) has anything.
+    /// Whether [`outbound`](Self::outbound) has anything. May change after every call that takes `&mut self`.
     pub fn wants_write(&self) -> bool {
-        todo!()
+        !self.replies.queue.is_empty()
     }
 
     /// Why the connection is over, once it is.
     pub const fn over(&self) -> Option<&Error> {
-        todo!()
+        self.over.as_ref()
     }
 
     /// Whether the client asked for a soft disconnect.
     pub const fn is_disconnecting(&self) -> bool {
-        todo!()
+        matches!(self.intake, Intake::Over)
     }
 
-    /// The contexts that a `BLOCK_STATUS` request asks about; empty for any other.
+    /// Whether the client asked for a soft disconnect and has got all answers: the connection is to be closed.
+    pub const fn is_finished(&self) -> bool {
+        self.is_disconnecting() && self.table.len() == 0
+    }
+
+    /// The contexts that a `BLOCK_STATUS` asks about; none for any other request, and once it has been answered.
     pub fn contexts(&self, id: RequestId) -> &[ContextId] {
-        todo!()
+        self.table.find(id).map_or(&[], |slot| &self.table.request(slot).contexts)
     }
 
-    /// Takes bytes from the network, and returns how many were consumed and at most one event. An empty slice is a
-    /// legal call: an event may be due without input.
+    fn has_room(&self) -> bool {
+        self.table.len() < self.settings.max_in_flight
+    }
+
+    /// Takes bytes from the network, and returns how many were consumed and at most one event.
+    ///
+    /// An empty slice is a legal call: an event may be due without input, after `landed`, `sent`, `eof` or
+    /// `give_up`. What was not consumed is to be handed in again, with more behind it. With nothing consumed and no
+    /// event, more bytes are needed, or [`wants_read`](Self::wants_read) is false. Once the connection is over,
+    /// the requests in flight get their `Done`, then the error comes, and again at every later call.
     pub fn input<'a>(&mut self, input: &'a [u8]) -> Result<Advance<ServerEvent<'a>>, Error> {
-        todo!()
+        if let Some(event) = self.done() {
+            return Ok(Advance::event(0, event));
+        }
+        if self.over.is_none() {
+            match self.step(input) {
+                Ok(advance) => {
+                    // An empty input says nothing about bytes that were not consumed.
+                    if !input.is_empty() {
+                        self.inside = advance.event.is_none() && advance.consumed < input.len();
+                    }
+                    return Ok(advance);
+                }
+                Err(error) => self.end(error),
+            }
+        }
+        match (self.done(), &self.over) {
+            (Some(event), _) => Ok(Advance::event(0, event)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(Advance::NOTHING),
+        }
+    }
+
+    fn step<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        match self.intake.clone() {
+            Intake::Header if self.has_room() => self.header(input),
+            Intake::Header | Intake::Consent(_) | Intake::Over => Ok(Advance::NOTHING),
+            Intake::Filter { slot, length } => Ok(self.filter(slot, length, input)),
+            Intake::Payload { slot, range } => {
+                let count = input.len().min(range.len());
+                if count == 0 {
+                    return Ok(Advance::NOTHING);
+                }
+                self.landed(count);
+                let (id, range) = (self.table.id(slot), range.start..range.start + count);
+                Ok(Advance::event(count, ServerEvent::Data { id, range, bytes: &input[..count] }))
+            }
+            Intake::Received(slot) => {
+                self.intake = Intake::Header;
+                self.table.request_mut(slot).stage = Stage::AwaitAnswer;
+                Ok(Advance::event(0, ServerEvent::Received { id: self.table.id(slot) }))
+            }
+            Intake::Skip { slot, left } => {
+                let count = (input.len() as u64).min(left);
+                self.intake = Intake::Skip { slot, left: left - count };
+                if left == count {
+                    self.intake = Intake::Header;
+                    self.answer_failure(slot);
+                }
+                Ok(Advance::quiet(count as usize))
+            }
+        }
+    }
+
+    fn header<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        let parsed = if self.facts.reply_style == ReplyStyle::Extended {
+            ExtendedRequest::parse(input)?
+        } else {
+            CompactRequest::parse(input)?.map(|(compact, consumed)| (ExtendedRequest::from(compact), consumed))
+        };
+        let Some((header, consumed)) = parsed else { return Ok(Advance::NOTHING) };
+        if header.command == CommandType::DISC {
+            self.hook.observe(|| Observation::Request(header));
+            self.intake = Intake::Over;
+            return Ok(Advance::event(consumed, ServerEvent::Disconnect));
+        }
+        let request = Admitted::new(header, self.facts.reply_style);
+        let objection = request.objection(&self.facts, self.shutting_down).or_else(|| {
+            // "or detects duplicate or unknown metacontext ids": longer than all contexts, it has to have such.
+            let most = 8 + 4 * self.facts.contexts.len() as u64;
+            let strange = request.has_filter() && request.payload > most;
+            strange.then_some((ErrorValue::EINVAL, "the payload names more contexts than were selected"))
+        });
+        if objection.is_some() && request.payload > self.settings.max_skipped {
+            let (length, limit) = (request.payload, self.settings.max_skipped);
+            return Err(PeerMisbehaved::PayloadTooLong { command: request.command, length, limit }.into());
+        }
+        self.hook.observe(|| Observation::Request(header));
+        let slot = self.table.insert(&request);
+        if let Some(objection) = objection {
+            self.object(slot, objection, request.payload);
+        } else if request.has_filter() {
+            self.intake = Intake::Filter { slot, length: request.payload as usize };
+        } else if request.is_empty() {
+            self.table.request_mut(slot).stage = Stage::Answered;
+            self.replies.success(answered(&self.table, slot), &mut self.hook);
+        } else {
+            if request.command == CommandType::BLOCK_STATUS {
+                let all = self.facts.contexts.iter().map(|context| context.id);
+                self.table.request_mut(slot).contexts.extend(all);
+            }
+            return Ok(Advance::event(consumed, self.tell(slot)));
+        }
+        Ok(Advance::quiet(consumed))
+    }
+
+    /// Tells the caller of a request.
+    fn tell(&mut self, slot: SlotIndex) -> ServerEvent<'static> {
+        let id = self.table.id(slot);
+        let served = self.table.request_mut(slot);
+        served.told = true;
+        if served.command == CommandType::WRITE {
+            self.intake = Intake::Consent(slot);
+        } else {
+            self.intake = Intake::Header;
+            served.stage = Stage::AwaitAnswer;
+        }
+        let flags = served.flags - CommandFlags::PAYLOAD_LEN;
+        let (command, offset, length) = (served.command, served.offset, served.length);
+        let takes_holes = self.replies.take_holes(command, flags);
+        ServerEvent::Request(Request { id, command, flags, offset, length, takes_holes })
+    }
+
+    fn filter<'a>(&mut self, slot: SlotIndex, length: usize, input: &'a [u8]) -> Advance<ServerEvent<'a>> {
+        let Some(payload) = input.get(..length) else { return Advance::NOTHING };
+        match self.filtered(slot, payload) {
+            Ok(()) => Advance::event(length, self.tell(slot)),
+            Err(objection) => {
+                self.object(slot, objection, 0);
+                Advance::quiet(length)
+            }
+        }
+    }
+
+    /// Takes the range and the contexts that a payload names.
+    fn filtered(&mut self, slot: SlotIndex, payload: &[u8]) -> Result<(), Objection> {
+        let invalid = |reason| (ErrorValue::EINVAL, reason);
+        let payload = BlockStatusPayload::parse(payload).map_err(|_| invalid("the payload has a strange length"))?;
+        if payload.contexts.is_empty() {
+            return Err(invalid("the payload names no contexts"));
+        }
+        let served = self.table.request_mut(slot);
+        served.length = payload.effect_length;
+        for context in payload.contexts {
+            let selected = self.facts.contexts.iter().any(|selected| selected.id == context);
+            if !selected || served.contexts.contains(&context) {
+                return Err(invalid("the payload names a context twice, or one that was not selected"));
+            }
+            served.contexts.push(context);
+        }
+        let (command, flags, offset, length) = (served.command, served.flags, served.offset, served.length);
+        let request = Admitted { cookie: served.cookie, command, flags, offset, length, payload: 0 };
+        request.range_objection(&self.facts).map_or(Ok(()), Err)
+    }
+
+    /// Fails a request that the caller never hears of, once its payload has been skipped.
+    fn object(&mut self, slot: SlotIndex, (error, message): Objection, payload: u64) {
+        let verdict = Verdict { error, message: Cow::Borrowed(message), offset: None };
+        self.fail_behind_payload(slot, verdict, payload);
+    }
+
+    fn fail_behind_payload(&mut self, slot: SlotIndex, verdict: Verdict, left: u64) {
+        let served = self.table.request_mut(slot);
+        served.stage = Stage::Answered;
+        served.failure = Some(verdict);
+        if left > 0 {
+            self.intake = Intake::Skip { slot, left };
+        } else {
+            self.intake = Intake::Header;
+            self.answer_failure(slot);
+        }
+    }
+
+    fn answer_failure(&mut self, slot: SlotIndex) {
+        let Some(Verdict { error, message, offset }) = self.table.request_mut(slot).failure.take() else { return };
+        let failure = Failure { error, message: &message, offset };
+        self.replies.failure(answered(&self.table, slot), &failure, &mut self.hook);
     }
 
     /// Consents to the payload of a `WRITE`: there is a buffer for it.
     pub fn receive(&mut self, id: RequestId) -> Result<(), Refused> {
-        todo!()
+        let slot = self.awaited(id)?;
+        if self.intake != Intake::Consent(slot) {
+            return Err(Refused::Answer { reason: "it does not await consent to its payload" });
+        }
+        self.intake = Intake::Payload { slot, range: 0..self.table.request(slot).length as usize };
+        Ok(())
     }
 
     /// Where the next bytes from the network belong, if they are payload that can be received in place.
+    ///
+    /// While this is `Some`, bytes may be received there and committed with [`landed`](Self::landed), or handed
+    /// to [`input`](Self::input) as any others.
     pub fn landing(&self) -> Option<Landing<RequestId>> {
-        todo!()
+        match &self.intake {
+            Intake::Payload { slot, range } if self.over.is_none() => {
+                Some(Landing { owner: self.table.id(*slot), range: range.clone() })
+            }
+            _ => None,
+        }
     }
 
-    /// Commits that `count` bytes have been received at the start of the [`landing`](Self::landing).
+    /// Commits that `count` bytes have been received at the start of the [`landing`](Self::landing). More than its
+    /// range is long counts as all of it; but whoever received more has lost bytes that belong elsewhere. After the
+    /// last byte, [`input`](Self::input) has the event [`Received`](ServerEvent::Received).
     pub fn landed(&mut self, count: usize) {
-        todo!()
+        if let Intake::Payload { slot, range } = &mut self.intake {
+            range.start = range.start.saturating_add(count).min(range.end);
+            if range.start == range.end {
+                self.intake = Intake::Received(*slot);
+            }
+        }
     }
 
-    /// Answers with success a request whose answer has no content: any but `READ` and `BLOCK_STATUS`.
+    /// Answers with success a request whose answer has no content: any but `READ` and `BLOCK_STATUS`. Refused if it
+    /// is one of those, if its payload has not come yet, and if the request is not in flight any more.
     pub fn finish(&mut self, id: RequestId) -> Result<(), Refused> {
-        todo!()
+        let slot = self.answerable(id)?;
+        if matches!(self.table.request(slot).command, CommandType::READ | CommandType::BLOCK_STATUS) {
+            return Err(Refused::Answer { reason: "its answer has content" });
+        }
+        self.table.request_mut(slot).stage = Stage::Answered;
+        self.replies.success(answered(&self.table, slot), &mut self.hook);
+        Ok(())
     }
 
-    /// Answers a `READ`. The parts cover its whole length; its buffer is asked for what is sent from it.
+    /// Answers a `READ`. The parts cover its whole length, and none is empty; its buffer is asked for what is sent
+    /// from it, until the `Done`. Refused, with nothing sent, if that is not so.
     pub fn finish_read(&mut self, id: RequestId, parts: &[ReadPart]) -> Result<(), Refused> {
-        todo!()
+        let slot = self.answerable(id)?;
+        let served = self.table.request(slot);
+        if served.command != CommandType::READ {
+            return Err(Refused::Answer { reason: "it is no READ" });
+        }
+        let covered = parts.iter().try_fold(0u64, |sum, part| {
+            let (ReadPart::Data(count) | ReadPart::Hole(count)) = *part;
+            if count == 0 { None } else { sum.checked_add(count) }
+        });
+        if covered != Some(served.length) {
+            return Err(Refused::Answer { reason: "the parts do not cover the length of the READ" });
+        }
+        self.table.request_mut(slot).stage = Stage::Answered;
+        self.replies.read(answered(&self.table, slot), parts, &mut self.hook);
+        Ok(())
     }
 
     /// Answers a `BLOCK_STATUS`: for each context that it [asks about](Self::contexts), what consecutive ranges from
-    /// the request's offset on are like.
+    /// the request's offset on are like. What cannot be told (past the end of the export, behind the request, more
+    /// than one extent where only one is wanted) is left out, and extents too long for a descriptor are cut in pieces.
+    ///
+    /// Refused, with nothing sent, unless each context is answered for once, with at least one extent, the first of at
+    /// least one byte, and with flags that fit the agreed style.
     pub fn finish_status(&mut self, id: RequestId, answers: &[(ContextId, &[Descriptor])]) -> Result<(), Refused> {
-        todo!()
+        let slot = self.answerable(id)?;
+        let served = self.table.request(slot);
+        if served.command != CommandType::BLOCK_STATUS {
+            return Err(Refused::Answer { reason: "it is no BLOCK_STATUS" });
+        }
+        let asked = &served.contexts;
+        let once = |context: &ContextId| answers.iter().filter(|(answered, _)| answered == context).count() == 1;
+        if answers.len() != asked.len() || !asked.iter().all(once) {
+            return Err(Refused::Answer { reason: "the contexts answered are not those that were asked about" });
+        }
+        for (_, extents) in answers {
+            self.replies.check_extents(extents)?;
+        }
+        self.table.request_mut(slot).stage = Stage::Answered;
+        for (at, answer) in answers.iter().enumerate() {
+            let (to, last) = (answered(&self.table, slot), at + 1 == answers.len());
+            self.replies.context(to, *answer, last, &self.facts, &mut self.hook);
+        }
+        Ok(())
     }
 
-    /// Answers any request with an error.
+    /// Answers any request with an error, at any time before another answer: if its payload has not come, it is
+    /// skipped first. Refused if the request is not in flight any more.
     pub fn fail(&mut self, id: RequestId, failure: &Failure<'_>) -> Result<(), Refused> {
-        todo!()
+        let slot = self.awaited(id)?;
+        let served = self.table.request_mut(slot);
+        if served.stage == Stage::Inbound {
+            let left = self.intake.left(slot, served.length);
+            let Failure { error, message, offset } = *failure;
+            let verdict = Verdict { error, message: Cow::Owned(message.to_owned()), offset };
+            self.fail_behind_payload(slot, verdict, left);
+        } else {
+            served.stage = Stage::Answered;
+            self.replies.failure(answered(&self.table, slot), failure, &mut self.hook);
+        }
+        Ok(())
     }
 
-    /// The server is being shut down: requests that come from now on are answered with `ESHUTDOWN`.
-    pub fn begin_shutdown(&mut self) {
-        todo!()
+    /// The place of a request that was not answered yet.
+    fn awaited(&self, id: RequestId) -> Result<SlotIndex, Refused> {
+        if self.over.is_some() {
+            return Err(Refused::Closed);
+        }
+        self.table.find(id).ok_or(Refused::Answer { reason: "no request of that name awaits an answer" })
     }
 
-    /// What is to be sent next, in order. Looking changes nothing.
+    /// The place of a request that has come whole and was not answered yet.
+    fn answerable(&self, id: RequestId) -> Result<SlotIndex, Refused> {
+        let slot = self.awaited(id)?;
+        match self.table.request(slot).stage {
+            Stage::AwaitAnswer => Ok(slot),
+            _ => Err(Refused::Answer { reason: "its payload has not come yet" }),
+        }
+    }
+
+    /// The server is being shut down: requests that come from now on are answered with `ESHUTDOWN` ("any
+    /// subsequently received requests SHOULD be `NBD_ESHUTDOWN`", spec, *Terminating the transmission phase*).
+    pub const fn begin_shutdown(&mut self) {
+        self.shutting_down = true;
+    }
+
+    /// What is to be sent next, in order. Looking changes nothing; a look after another answer shows more behind it.
     pub fn outbound(&self) -> Outbound<'_, RequestId> {
-        todo!()
+        self.replies.queue.segments()
     }
 
-    /// Commits that `count` bytes of [`outbound`](Self::outbound) have gone out. Any cut is fine.
+    /// Commits that `count` bytes of [`outbound`](Self::outbound) have gone out. Any cut is fine. More than was
+    /// queued counts as all of it.
     pub fn sent(&mut self, count: usize) {
-        todo!()
+        let table = &mut self.table;
+        self.replies.queue.sent(count, |slot| table.sent(slot));
     }
 
-    /// The client closed the stream. What was in flight gets its `Done` from [`input`](Self::input).
+    /// The client closed the stream. What was in flight gets its `Done` from [`input`](Self::input). After a
+    /// disconnect it means nothing: the client may close its half at once, and still take answers.
     pub fn eof(&mut self) {
-        todo!()
+        let within = match self.intake {
+            Intake::Over => return,
+            Intake::Header if !self.inside => None,
+            Intake::Header | Intake::Filter { .. } => Some("a request"),
+            // Its payload has come in full.
+            Intake::Received(_) => None,
+            Intake::Consent(_) | Intake::Payload { .. } | Intake::Skip { .. } => Some("the payload of a request"),
+        };
+        let ended = match within {
+            Some(within) => Ended::InMessage { within },
+            None => Ended::AtBoundary { awaiting: "a request" },
+        };
+        self.end(ended.into());
     }
 
     /// The driver gives the connection up, and says why. What was in flight gets its `Done` from
     /// [`input`](Self::input).
     pub fn give_up(&mut self, reason: &str) {
-        todo!()
+        self.end(Ended::GivenUp { reason: reason.to_owned() }.into());
     }
+
+    fn done(&mut self) -> Option<ServerEvent<'static>> {
+        if let Some(id) = self.table.pop_done() {
+            return Some(ServerEvent::Done { id, sent: true });
+        }
+        self.over.as_ref()?;
+        self.table.pop_any().map(|id| ServerEvent::Done { id, sent: false })
+    }
+
+    /// The first error stays.
+    fn end(&mut self, error: Error) {
+        if self.over.is_none() {
+            self.hook.observe(|| Observation::Fatal(&error));
+            self.replies.queue.clear();
+            self.over = Some(error);
+        }
+    }
+}
+
+fn answered(table: &Table, slot: SlotIndex) -> Answered<'_> {
+    Answered { served: table.request(slot), slot, id: table.id(slot) }
 }

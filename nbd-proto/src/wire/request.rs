@@ -68,6 +68,13 @@ impl CompactRequest {
     }
 }
 
+impl From<CompactRequest> for ExtendedRequest {
+    fn from(request: CompactRequest) -> Self {
+        let CompactRequest { flags, command, cookie, offset, length } = request;
+        Self { flags, command, cookie, offset, length: u64::from(length) }
+    }
+}
+
 impl ExtendedRequest {
     /// Length of the header in bytes.
     pub const LENGTH: usize = 32;

@@ -1,0 +1,24 @@
+//! What a server's caller answers.
+
+use crate::wire::number::ErrorValue;
+
+/// A part of the answer to a `READ`. Parts follow each other without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadPart {
+    /// So many bytes from the buffer.
+    Data(u64),
+    /// So many zeroes. Sent as a hole if the request [takes holes](super::Request::takes_holes), otherwise from the buffer,
+    /// which then has to hold them.
+    Hole(u64),
+}
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// The error. 0 counts as `EIO`.
+    pub error: ErrorValue,
+    /// Words for people; may be empty. Cut at 4096 bytes. Sent where the style of replies has room for it.
+    pub message: &'a str,
+    /// Where it happened, in bytes from the start of the export, if that is known.
+    pub offset: Option<u64>,
+}
