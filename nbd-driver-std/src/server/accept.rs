@@ -58,8 +58,17 @@ fn take_in(shared: &Arc<Shared>, listener: &Listener) -> bool {
         Ok(accepted) => accepted,
         // There is none any more; or it brought an error of the network with it (accept(2)).
         Err(
-            Errno::AGAIN | Errno::INTR | Errno::CONNABORTED | Errno::PROTO | Errno::NETDOWN | Errno::NOPROTOOPT
-            | Errno::HOSTDOWN | Errno::NONET | Errno::HOSTUNREACH | Errno::OPNOTSUPP | Errno::NETUNREACH,
+            Errno::AGAIN
+            | Errno::INTR
+            | Errno::CONNABORTED
+            | Errno::PROTO
+            | Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH,
         ) => return true,
         // Too many files are open, or memory is short. Clients wait in the backlog meanwhile.
         Err(error) => {

@@ -75,7 +75,10 @@ impl Export {
             let backend = (self.open)()?;
             let mut features = backend.features();
             if self.read_only {
-                features &= Features::FLUSH | Features::CACHE | Features::MULTI_CONN | Features::ROTATIONAL
+                features &= Features::FLUSH
+                    | Features::CACHE
+                    | Features::MULTI_CONN
+                    | Features::ROTATIONAL
                     | Features::IMMEDIATE;
             }
             let mut offer = Offer::new(backend.size(), flags(features));

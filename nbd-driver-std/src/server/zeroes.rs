@@ -95,7 +95,12 @@ mod tests {
     }
 
     fn total(parts: &[ReadPart]) -> u64 {
-        parts.iter().map(|part| match part { Data(length) | Hole(length) => length }).sum()
+        parts
+            .iter()
+            .map(|part| match part {
+                Data(length) | Hole(length) => length,
+            })
+            .sum()
     }
 
     #[test]
