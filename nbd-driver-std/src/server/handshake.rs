@@ -1,6 +1,6 @@
 //! The server's handshake over a socket: what is asked is answered from the table of exports.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::time::Instant;
 
 use nbd_proto::handshake::{Accepted, LookUp, ServerHandshake, ServerHandshakeEvent, ServerStatus};
@@ -124,6 +124,10 @@ impl Handshake<'_> {
             match self.place.link.stream.try_send(&[IoSlice::new(&self.out[sent..])]) {
                 Ok(Some(count)) => sent += count,
                 Ok(None) => break,
+                // The client may have said why before it hung up: what it sent is read first.
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                    sent = self.out.len();
+                }
                 Err(error) => return Err(self.engine.give_up(&format!("sending to the client: {error}")).into()),
             }
         }

@@ -57,6 +57,8 @@ struct Transmission<'a> {
     /// A request that waits for memory. Nothing is parsed behind it.
     waiting: Option<Request>,
     input: Input,
+    /// Whether the client sends no more. It may still wait for answers.
+    end_of_input: bool,
     /// Whether the socket may have something to read, and may take something, as far as is known.
     readable: bool,
     writable: bool,
@@ -86,6 +88,7 @@ pub(super) fn run(place: &Place, options: &ServerOptions, admitted: Admitted) ->
         slots: Vec::new(),
         waiting: None,
         input,
+        end_of_input: false,
         readable: true,
         writable: true,
         active: Instant::now(),
@@ -127,6 +130,10 @@ impl Transmission<'_> {
                 }
             } else if idle && self.engine.is_disconnecting() {
                 return Ok(End::Disconnected);
+            } else if self.end_of_input && self.running() == 0 && !self.engine.wants_write() {
+                // All that came in full has been answered.
+                self.engine.eof();
+                continue;
             } else if idle && order == Order::Finish {
                 return Ok(End::Stopped);
             }
@@ -340,7 +347,7 @@ impl Transmission<'_> {
     }
 
     fn wants_read(&self) -> bool {
-        self.waiting.is_none() && self.engine.over().is_none() && self.engine.wants_read()
+        !self.end_of_input && self.waiting.is_none() && self.engine.over().is_none() && self.engine.wants_read()
     }
 
     /// Receives what is there: payload where it belongs, and what is behind it with the same call. Says whether
@@ -366,7 +373,7 @@ impl Transmission<'_> {
                 self.readable = false;
                 return false;
             }
-            Ok(Some(0)) => self.engine.eof(),
+            Ok(Some(0)) => self.end_of_input = true,
             Ok(Some(count)) => {
                 self.engine.landed(count.min(in_place));
                 self.input.received(count.saturating_sub(in_place));

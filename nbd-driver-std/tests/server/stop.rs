@@ -42,7 +42,7 @@ fn idle_clients_are_hung_up_on_at_once() {
         for raw in [&mut fresh, &mut half_open, &mut idle, &mut used] {
             raw.expect_end();
         }
-        assert!(!server.running.wait().unwrap().left_behind > 0);
+        assert_eq!(server.running.wait().unwrap().left_behind, 0);
         assert!(!socket.exists(), "the socket's file is still there");
     });
 }
