@@ -35,6 +35,7 @@ mod block_status;
 mod client;
 mod error;
 mod handshake;
+mod input;
 mod options;
 mod pieces;
 mod queue;
@@ -42,6 +43,7 @@ pub mod server;
 mod stream;
 mod table;
 mod trace;
+mod waker;
 
 pub use block_status::BlockStatus;
 pub use client::{Client, ContextExtents};

@@ -1,8 +1,9 @@
 //! Every bound that a number from the peer meets before anything is done with it.
 //!
 //! Constants come from the specification; where it is silent, the reason for the figure stands beside it.
-//! Bounds that a caller may want to move are fields of [`HandshakeLimits`] and of
-//! [`ClientSettings`](crate::transmission::ClientSettings).
+//! Bounds that a caller may want to move are fields of [`HandshakeLimits`], of [`ServerHandshakeLimits`], of
+//! [`ClientSettings`](crate::transmission::ClientSettings) and of
+//! [`ServerSettings`](crate::transmission::ServerSettings).
 
 /// The longest string, in bytes: "MUST be no longer than 4096 bytes" (spec, *Conventions*).
 pub const MAX_STRING: usize = 4096;

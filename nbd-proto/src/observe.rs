@@ -13,17 +13,18 @@ use crate::wire::option_reply::OptionReply;
 use crate::wire::reply::ReplyHeader;
 use crate::wire::request::ExtendedRequest;
 
-/// One step.
+/// One step. In a client requests are produced and replies come; in a server it is the other way round.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Observation<'a> {
-    /// The server's first message came.
+    /// The server's first message came, or was produced.
     Greeting(Greeting),
-    /// The client flags were produced.
+    /// The client flags were produced, or came.
     ClientFlags(ClientFlags),
-    /// An option request was produced.
+    /// An option request was produced, or came. One that came malformed is shown as
+    /// [`OptionRequest::Unknown`], whatever its option.
     OptionRequest(&'a OptionRequest<'a>),
-    /// An option reply came.
+    /// An option reply came, or was produced.
     OptionReply {
         /// The option it answers.
         option: OptionCode,
@@ -39,7 +40,14 @@ pub enum Observation<'a> {
         /// Length of its payload behind the type, in bytes.
         length: u32,
     },
-    /// The answer to `EXPORT_NAME` came.
+    /// An option came whose payload a server does not look at: it is skipped, and then answered.
+    SkippedOption {
+        /// The option.
+        option: OptionCode,
+        /// Length of its payload in bytes.
+        length: u32,
+    },
+    /// The answer to `EXPORT_NAME` came, or was produced.
     ExportName(ExportFacts),
     /// TLS is up.
     TlsEstablished,

@@ -1,4 +1,4 @@
-//! Text that came from a peer, made safe to show.
+//! Text that came from a peer, made safe to show; and text for a peer, made fit to send.
 
 use alloc::string::String;
 use core::fmt::{self, Write as _};
@@ -32,8 +32,10 @@ pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// As much of a text as the protocol can carry, cut between characters (spec, *Conventions*).
+/// The longest beginning of a text for people that the protocol can carry: at most [`MAX_STRING`] bytes, no piece of a
+/// character at the end, and nothing from a NUL on (spec, *Conventions*).
 pub(crate) fn cut(text: &str) -> &str {
+    let text = text.split('\0').next().unwrap_or_default();
     let mut end = text.len().min(MAX_STRING);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -43,8 +45,27 @@ pub(crate) fn cut(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::Escaped;
+    use super::{Escaped, cut};
     use alloc::string::ToString;
+
+    #[test]
+    fn a_text_that_fits_is_not_cut() {
+        let text = "a".repeat(4096);
+        assert_eq!(cut(&text), text);
+        assert_eq!(cut(""), "");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(cut(&"a".repeat(4097)), "a".repeat(4096));
+        let text = ["a", &"\u{20ac}".repeat(2000)].concat();
+        assert_eq!(cut(&text), &text[..1 + 3 * 1365], "the next character would end at 4099");
+    }
+
+    #[test]
+    fn a_text_is_cut_before_a_nul() {
+        assert_eq!(cut("one\0two"), "one");
+    }
 
     #[test]
     fn control_and_bidi_characters_are_escaped() {

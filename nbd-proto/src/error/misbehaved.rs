@@ -97,6 +97,15 @@ pub enum PeerMisbehaved {
         /// What the server offered.
         offered: u16,
     },
+    /// Another option than `EXPORT_NAME` ("the only valid option in nonfixed newstyle negotiation", spec).
+    #[error("{option} came in a handshake that is not fixed newstyle, where only NBD_OPT_EXPORT_NAME may")]
+    OptionNotFixed {
+        /// What was asked.
+        option: OptionCode,
+    },
+    /// `EXPORT_NAME` after extended headers were agreed (spec, `NBD_OPT_EXPORT_NAME`).
+    #[error("the client agreed to extended headers and then used NBD_OPT_EXPORT_NAME, which rules them out")]
+    ExportNameWithExtendedHeaders,
     /// An option with more payload than a server is willing to skip.
     #[error("{option} has a payload of {length} bytes; more than {limit} are not skipped")]
     OptionTooLong {

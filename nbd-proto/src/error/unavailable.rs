@@ -14,7 +14,8 @@ pub enum Unavailable {
     /// The server refused an option without which there is no going on (R4).
     #[error(transparent)]
     Refused(Refusal),
-    /// TLS is required, and the server does not do it (H6, H7).
+    /// TLS is required, and the other side does not do it (H6, H7); or, in a server, the handshake's own style knows
+    /// none.
     #[error("TLS is required, but {0}; nothing was sent in clear")]
     Tls(TlsUnavailable),
     /// The server wants TLS, and we are not to use it.
@@ -70,6 +71,10 @@ pub enum TlsUnavailable {
     /// The handshake is newstyle, but not fixed.
     #[error("the server's handshake is newstyle but not fixed, which knows no TLS")]
     NotFixed,
+    /// In a server: the client did not answer the greeting with `FIXED_NEWSTYLE`, and without that flag of both sides
+    /// there is no TLS (spec, *Server-side requirements*).
+    #[error("the client does not speak fixed newstyle, which TLS needs")]
+    ClientNotFixed,
     /// The server said no.
     #[error("{0}")]
     Refused(Refusal),

@@ -45,14 +45,7 @@ enum Piece<Id> {
 
 impl<Id> Default for SendQueue<Id> {
     fn default() -> Self {
-        Self {
-            framing: Vec::new(),
-            head: 0,
-            pieces: VecDeque::new(),
-            unsent: VecDeque::new(),
-            queued: 0,
-            sent: 0,
-        }
+        Self { framing: Vec::new(), head: 0, pieces: VecDeque::new(), unsent: VecDeque::new(), queued: 0, sent: 0 }
     }
 }
 

@@ -1,0 +1,65 @@
+//! What was asked, and what was answered: the truth that a client's results are held against.
+
+use nbd_proto::transmission::Command;
+use nbd_proto::wire::chunk::Descriptor;
+use nbd_proto::wire::number::ErrorValue;
+
+/// All commands of one client, in the order in which it submitted them.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    entries: Vec<Entry>,
+    /// How many of them the server has seen.
+    arrived: usize,
+}
+
+pub(crate) struct Entry {
+    pub(crate) command: Command,
+    /// What a `WRITE` carries.
+    pub(crate) data: Vec<u8>,
+    /// What the engine has to answer, without asking anybody.
+    pub(crate) own: Option<Answer>,
+    /// What the server's caller answered.
+    pub(crate) answer: Option<Answer>,
+    /// How often the client was told the end.
+    pub(crate) done: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Success,
+    Data(Vec<u8>),
+    Extents(Vec<Descriptor>),
+    Error(ErrorValue),
+}
+
+impl Ledger {
+    pub(crate) fn enter(&mut self, command: Command, data: Vec<u8>, own: Option<Answer>) -> usize {
+        self.entries.push(Entry { command, data, own, answer: None, done: 0 });
+        self.entries.len() - 1
+    }
+
+    /// The next command that has to reach the server's caller: requests arrive in order, and those that the engine
+    /// answers never do.
+    pub(crate) fn next_arrival(&mut self) -> usize {
+        let skipped = self.entries[self.arrived..].iter().take_while(|entry| entry.own.is_some()).count();
+        let number = self.arrived + skipped;
+        assert!(number < self.entries.len(), "a request came that nobody has sent");
+        self.arrived = number + 1;
+        number
+    }
+
+    pub(crate) fn entry(&mut self, number: usize) -> &mut Entry {
+        &mut self.entries[number]
+    }
+
+    /// Each command had exactly one end.
+    pub(crate) fn assert_all_done(&self) {
+        for (number, entry) in self.entries.iter().enumerate() {
+            assert_eq!(entry.done, 1, "ends of command {number}, {:?}", entry.command);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}

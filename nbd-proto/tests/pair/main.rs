@@ -1,0 +1,13 @@
+//! Our client and our server, joined by two pipes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
+mod client;
+mod ledger;
+mod oracle;
+mod random;
+mod scripts;
+mod server;
+mod simulation;
+mod wire;
+mod world;
