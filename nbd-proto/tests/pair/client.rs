@@ -6,7 +6,7 @@ use nbd_proto::error::{CommandError, Error};
 use nbd_proto::handshake::{Connect, ConnectSettings, Flow, Negotiated, Status};
 use nbd_proto::transmission::{Client, ClientSettings, Command, Event, Extent, Segment};
 use nbd_proto::wire::flags::{AllocationFlags, CommandFlags};
-use nbd_proto::wire::number::{CommandType, ContextId, Cookie};
+use nbd_proto::wire::number::{CommandType, ContextId, Cookie, ErrorValue};
 
 use crate::ledger::{Answer, Ledger};
 
@@ -205,6 +205,7 @@ fn see(event: Event<'_>, calls: &mut BTreeMap<Cookie, Call>, size: u64, ledger: 
 
 /// Holds the end of a command against what the server did.
 fn judge(call: &Call, result: &Result<(), CommandError>, size: u64, ledger: &mut Ledger) {
+    let shutting_down = ledger.shutting_down;
     let entry = ledger.entry(call.number);
     entry.done += 1;
     let command = entry.command;
@@ -212,6 +213,9 @@ fn judge(call: &Call, result: &Result<(), CommandError>, size: u64, ledger: &mut
     let answer = entry.own.clone().or_else(|| entry.answer.clone());
     match (result, answer) {
         (Err(CommandError::Connection(_)), _) => {}
+        (Err(CommandError::Server(error)), None) => {
+            assert!(shutting_down && error.error == ErrorValue::ESHUTDOWN, "{command:?}: {error}");
+        }
         (Err(CommandError::Server(error)), Some(Answer::Error(expected))) => {
             assert_eq!(error.error, expected, "{command:?}: {error}");
         }
