@@ -2,13 +2,17 @@
 //!
 //! | want | take |
 //! |---|---|
+//! | any of them, without writing | [`ReadOnly`] |
 //! | anything else | your own [`Backend`] |
 //!
 //! An `Arc` or a `Box` of a backend, also of `dyn Backend`, is a backend.
 
 mod failure;
+mod pointers;
+mod read_only;
 
 pub use failure::Failure;
+pub use read_only::ReadOnly;
 
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::info::BlockSizes;
