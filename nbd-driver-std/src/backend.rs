@@ -2,16 +2,23 @@
 //!
 //! | want | take |
 //! |---|---|
+//! | a disk in memory, of any size | [`Memory`] |
+//! | a disk that keeps nothing | [`Null`] |
 //! | any of them, without writing | [`ReadOnly`] |
 //! | anything else | your own [`Backend`] |
 //!
 //! An `Arc` or a `Box` of a backend, also of `dyn Backend`, is a backend.
 
+mod extents;
 mod failure;
+mod memory;
+mod null;
 mod pointers;
 mod read_only;
 
 pub use failure::Failure;
+pub use memory::Memory;
+pub use null::Null;
 pub use read_only::ReadOnly;
 
 use nbd_proto::wire::chunk::Descriptor;
