@@ -3,6 +3,7 @@
 //! | want | take |
 //! |---|---|
 //! | a disk in memory, of any size | [`Memory`] |
+//! | a file or a block device | [`FileBackend`] |
 //! | a disk that keeps nothing | [`Null`] |
 //! | any of them, without writing | [`ReadOnly`] |
 //! | anything else | your own [`Backend`] |
@@ -11,12 +12,14 @@
 
 mod extents;
 mod failure;
+mod file;
 mod memory;
 mod null;
 mod pointers;
 mod read_only;
 
 pub use failure::Failure;
+pub use file::{FileBackend, FileOptions};
 pub use memory::Memory;
 pub use null::Null;
 pub use read_only::ReadOnly;
