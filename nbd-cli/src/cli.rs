@@ -9,8 +9,9 @@ use clap_complete::Shell;
 use crate::copy::CopyArgs;
 use crate::info::InfoArgs;
 use crate::output;
+use crate::serve::ServeArgs;
 
-/// Look at NBD servers, and copy disks from and to them.
+/// Look at NBD servers, copy disks from and to them, and serve disks.
 #[derive(Debug, Parser)]
 #[command(name = "nbd", version, propagate_version = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -28,7 +29,8 @@ const EXAMPLES: &str = "Examples:
   nbd info nbd://localhost
   nbd info --list nbd+unix:///?socket=/run/nbd.sock
   nbd copy nbd://server/disk disk.img
-  nbd copy disk.img nbd://server/disk";
+  nbd copy disk.img nbd://server/disk
+  nbd serve --unix /run/nbd.sock file:disk.img";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Copy a disk between NBD servers, files, devices and pipes
     Copy(CopyArgs),
+    /// Serve disks in memory, files and devices over NBD
+    Serve(ServeArgs),
     /// Print a script that completes this command in a shell
     #[command(after_help = "Examples:
   nbd completion bash > ~/.local/share/bash-completion/completions/nbd
