@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::copy::CopyArgs;
+use crate::demo::DemoArgs;
 use crate::info::InfoArgs;
 use crate::output;
 use crate::serve::ServeArgs;
@@ -26,6 +27,7 @@ pub(crate) struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
+  nbd demo
   nbd info nbd://localhost
   nbd info --list nbd+unix:///?socket=/run/nbd.sock
   nbd copy nbd://server/disk disk.img
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Serve disks in memory, files and devices over NBD
     Serve(ServeArgs),
+    /// Show in a few seconds what NBD is: a server and a client talk to each other
+    Demo(DemoArgs),
     /// Print a script that completes this command in a shell
     #[command(after_help = "Examples:
   nbd completion bash > ~/.local/share/bash-completion/completions/nbd

@@ -4,6 +4,7 @@
 
 mod cli;
 mod copy;
+mod demo;
 mod info;
 mod link;
 mod log;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(args),
         Command::Copy(args) => copy::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Completion { shell } => cli::completion(*shell),
     };
     outcome.unwrap_or_else(|error| report::failure(&error))

@@ -33,9 +33,21 @@ pub(crate) fn disk(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Shows a size with the largest unit that leaves no remainder: `10M`, `1000`.
+pub(crate) fn human(size: u64) -> String {
+    let mut number = size;
+    let mut units = ["", "K", "M", "G", "T", "P", "E"].iter();
+    let mut unit = units.next();
+    while number != 0 && number % 1024 == 0 {
+        number /= 1024;
+        unit = units.next();
+    }
+    format!("{number}{}", unit.unwrap_or(&""))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, disk};
+    use super::{bytes, disk, human};
 
     #[test]
     fn suffixes_multiply() {
@@ -78,5 +90,21 @@ mod tests {
         assert_eq!(disk("9223372036854775807"), Ok(i64::MAX.unsigned_abs()));
         assert!(disk("8388608T").is_err_and(|error| error.contains("at most")));
         assert!(disk("many").is_err());
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_divides_them() {
+        for (size, shown) in [
+            (0, "0"),
+            (1000, "1000"),
+            (1024, "1K"),
+            (10 << 20, "10M"),
+            (2_125_119_488, "2075312K"),
+            (3 << 40, "3T"),
+            (1 << 63, "8E"),
+            (u64::MAX, "18446744073709551615"),
+        ] {
+            assert_eq!(human(size), shown);
+        }
     }
 }
