@@ -26,8 +26,6 @@ struct State {
     next: u64,
     /// Threads whose connections are over.
     ended: Vec<JoinHandle<()>>,
-    /// Connections that ended while a backend still held a call of theirs.
-    left_behind: usize,
 }
 
 #[derive(Debug)]
@@ -112,12 +110,6 @@ impl Connections {
         self.lock().next
     }
 
-    /// How many ended, or have not ended, because a backend holds a call of theirs.
-    pub(super) fn left_behind(&self) -> usize {
-        let state = self.lock();
-        state.left_behind + state.entries.len()
-    }
-
     pub(super) fn give_all(&self, order: Order) {
         for entry in self.lock().entries.values() {
             entry.link.give(order);
@@ -175,11 +167,6 @@ impl Place {
     /// It did not come to that.
     pub(super) fn step_back(&self) {
         self.connections.lock().change(self.number, Phase::Established, Phase::HalfOpen);
-    }
-
-    /// The connection ends, but a backend holds a call.
-    pub(super) fn leave_behind(&self) {
-        self.connections.lock().left_behind += 1;
     }
 }
 

@@ -98,9 +98,7 @@ pub(super) fn run(place: &Place, options: &ServerOptions, admitted: Admitted) ->
     // Hung up first: while a backend is waited for, the client need not be.
     place.link.stream.hang_up();
     if let Some(workers) = transmission.workers.take() {
-        if workers.end(place.link.order() == Order::Leave) {
-            place.leave_behind();
-        }
+        workers.end();
     }
     result
 }
@@ -109,16 +107,15 @@ impl Transmission<'_> {
     fn serve(&mut self) -> Result<End, Error> {
         loop {
             let order = self.link.order();
-            if order == Order::Finish {
-                self.engine.begin_shutdown();
+            match order {
+                Order::GoOn => {}
+                Order::Finish => self.engine.begin_shutdown(),
+                Order::Leave => self.abandon(),
             }
             let mut moved = self.collect();
             moved |= self.parse();
             moved |= self.send();
             moved |= self.receive();
-            if order == Order::Leave {
-                return Ok(End::Stopped);
-            }
             if moved {
                 continue;
             }
@@ -138,6 +135,16 @@ impl Transmission<'_> {
                 return Ok(End::Stopped);
             }
             self.wait()?;
+        }
+    }
+
+    /// Gives the connection up. Calls that the backend has begun are all that is waited for.
+    fn abandon(&mut self) {
+        if self.engine.over().is_none() {
+            self.engine.give_up("it did not end in time when the server was stopped");
+            if let Some(workers) = &mut self.workers {
+                workers.cancel();
+            }
         }
     }
 
