@@ -1,6 +1,28 @@
 //! What a server serves.
+//!
+//! | want | take |
+//! |---|---|
+//! | a disk in memory, of any size | [`Memory`] |
+//! | a file or a block device | [`FileBackend`] |
+//! | a disk that keeps nothing | [`Null`] |
+//! | any of them, without writing | [`ReadOnly`] |
+//! | anything else | your own [`Backend`] |
+//!
+//! An `Arc` or a `Box` of a backend, also of `dyn Backend`, is a backend.
 
-use std::fmt;
+mod extents;
+mod failure;
+mod file;
+mod memory;
+mod null;
+mod pointers;
+mod read_only;
+
+pub use failure::Failure;
+pub use file::{FileBackend, FileOptions};
+pub use memory::Memory;
+pub use null::Null;
+pub use read_only::ReadOnly;
 
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::info::BlockSizes;
@@ -43,32 +65,6 @@ pub struct ZeroMode {
     /// Fail with `ENOTSUP`, and change nothing, rather than be as slow as a write.
     pub fast: bool,
 }
-
-/// Why a [`Backend`] failed a request: what the client is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The error number.
-    pub error: ErrorValue,
-    /// Words for people; may be empty.
-    pub message: String,
-    /// Where it happened, in bytes from the start of the export, if that is known.
-    pub offset: Option<u64>,
-}
-
-impl Failure {
-    /// An error number with words.
-    pub fn new(error: ErrorValue, message: impl Into<String>) -> Self {
-        Self { error, message: message.into(), offset: None }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.error, self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// A disk that a server can serve.
 ///

@@ -124,5 +124,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     connection.run(Command::read(4096, 512), Buffer::Read(&mut block))?;
     assert_eq!(block, [7; 512]);
     println!("wrote a block and read it back");
+    connection.client.disconnect()?;
+    while connection.client.wants_write() {
+        connection.send(&Buffer::Write(&[]))?;
+    }
     Ok(())
 }

@@ -6,10 +6,11 @@
 //!                 ▼                                                          │
 //!   ┌────────────────────────────┐   by value   ┌───────────────────────────────────────┐
 //!   │ handshake                  │  Negotiated  │ transmission                          │
-//!   │   ClientHandshake          │ ───────────▶ │   Client                              │
-//!   │   Connect, List            │              │   commands in, events out             │
+//!   │   ClientHandshake,         │ ───────────▶ │   Client: commands in, events out     │
+//!   │   Connect, List            │   Accepted   │                                       │
+//!   │   ServerHandshake          │ ───────────▶ │   Server: requests out, answers in    │
 //!   └──────────────┬─────────────┘              └──────────────────┬────────────────────┘
-//!                  └────────────────▶ wire ◀──────────────────────-┘
+//!                  └────────────────▶ wire ◀───────────────────────┘
 //!                         bytes to values and back, no state
 //! ```
 //!
@@ -25,6 +26,10 @@
 //! 2. `finish` gives [`Negotiated`](handshake::Negotiated), by value.
 //! 3. [`Client::new`](transmission::Client::new) takes it. Commands may be submitted at any time, any number
 //!    in a row; the [module page](transmission) sorts the methods by direction.
+//!
+//! A server does the same from the other side: [`ServerHandshake`](handshake::ServerHandshake), whose events ask which
+//! exports there are; [`Accepted`](handshake::Accepted); [`Server::new`](transmission::Server::new). The example
+//! `plain_server.rs` is one that real clients can use, in 140 lines.
 //!
 //! # The loop
 //!
@@ -127,7 +132,7 @@
 //! - Whatever a peer sends: no panic, no endless loop, no memory beyond the bounds in [`limits`], and no read that
 //!   succeeds without each of its bytes having come exactly once.
 //! - How the input is cut into calls never changes what comes out.
-//! - Each command that was accepted ends in exactly one `Done`.
+//! - Each command that was accepted ends in exactly one `Done`, and so does each request that a server tells of.
 //! - An error that ends the connection stays: every later call returns it.
 //! - Once warm, a command allocates nothing.
 //!

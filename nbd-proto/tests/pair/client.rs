@@ -6,7 +6,7 @@ use nbd_proto::error::{CommandError, Error};
 use nbd_proto::handshake::{Connect, ConnectSettings, Flow, Negotiated, Status};
 use nbd_proto::transmission::{Client, ClientSettings, Command, Event, Extent, Segment};
 use nbd_proto::wire::flags::{AllocationFlags, CommandFlags};
-use nbd_proto::wire::number::{CommandType, ContextId, Cookie};
+use nbd_proto::wire::number::{CommandType, ContextId, Cookie, ErrorValue};
 
 use crate::ledger::{Answer, Ledger};
 
@@ -61,13 +61,7 @@ impl ClientSide {
     }
 
     /// Submits a command, if it can be taken now and the client finds nothing wrong with it.
-    pub(crate) fn submit(
-        &mut self,
-        command: Command,
-        data: Vec<u8>,
-        own: Option<Answer>,
-        ledger: &mut Ledger,
-    ) -> bool {
+    pub(crate) fn submit(&mut self, command: Command, data: Vec<u8>, own: Option<Answer>, ledger: &mut Ledger) -> bool {
         let Phase::Transmission(client) = &mut self.phase else { return false };
         let Ok(cookie) = client.submit(command) else { return false };
         let buffer = match command.command {
@@ -205,6 +199,7 @@ fn see(event: Event<'_>, calls: &mut BTreeMap<Cookie, Call>, size: u64, ledger: 
 
 /// Holds the end of a command against what the server did.
 fn judge(call: &Call, result: &Result<(), CommandError>, size: u64, ledger: &mut Ledger) {
+    let shutting_down = ledger.shutting_down;
     let entry = ledger.entry(call.number);
     entry.done += 1;
     let command = entry.command;
@@ -212,6 +207,9 @@ fn judge(call: &Call, result: &Result<(), CommandError>, size: u64, ledger: &mut
     let answer = entry.own.clone().or_else(|| entry.answer.clone());
     match (result, answer) {
         (Err(CommandError::Connection(_)), _) => {}
+        (Err(CommandError::Server(error)), None) => {
+            assert!(shutting_down && error.error == ErrorValue::ESHUTDOWN, "{command:?}: {error}");
+        }
         (Err(CommandError::Server(error)), Some(Answer::Error(expected))) => {
             assert_eq!(error.error, expected, "{command:?}: {error}");
         }
@@ -230,12 +228,7 @@ fn judge(call: &Call, result: &Result<(), CommandError>, size: u64, ledger: &mut
 }
 
 /// What came is a part of what was told, from the start of the request on.
-fn compare_extents(
-    command: Command,
-    came: &[Extent],
-    told: &[nbd_proto::wire::chunk::Descriptor],
-    size: u64,
-) {
+fn compare_extents(command: Command, came: &[Extent], told: &[nbd_proto::wire::chunk::Descriptor], size: u64) {
     let one = command.flags.contains(CommandFlags::REQ_ONE);
     assert!(!came.is_empty() && (!one || came.len() == 1), "{command:?}: {came:?}");
     let mut at = command.offset;

@@ -10,6 +10,8 @@ pub(crate) struct Ledger {
     entries: Vec<Entry>,
     /// How many of them the server has seen.
     arrived: usize,
+    /// Whether the server answers by itself what comes from now on.
+    pub(crate) shutting_down: bool,
 }
 
 pub(crate) struct Entry {

@@ -1,6 +1,11 @@
 //! Our client and our server, joined by two pipes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "the simulation has threads and settings, and tells what it did"
+)]
 
 mod client;
 mod ledger;

@@ -46,7 +46,12 @@ fn command() -> impl Strategy<Value = Command> {
     ];
     let offset = prop_oneof![8 => 0..SIZE, 2 => (0..SIZE / 512).prop_map(|at| at * 512), 1 => any::<u64>()];
     let length = prop_oneof![4 => 1..600u64, 2 => (1..8u64).prop_map(|at| at * 512), 1 => 0..MAXIMUM + 600];
-    (kind, flags, offset, length).prop_map(|(command, flags, offset, length)| Command { command, flags, offset, length })
+    (kind, flags, offset, length).prop_map(|(command, flags, offset, length)| Command {
+        command,
+        flags,
+        offset,
+        length,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -127,12 +132,16 @@ proptest! {
         after in prop::collection::vec(step(), 0..10),
     ) {
         let mut world = World::connected(setup, 1000);
-        steps.iter().for_each(|step| take(&mut world, step));
+        for step in &steps {
+            take(&mut world, step);
+        }
         take(&mut world, &Step::Cut);
         prop_assert_eq!((world.client.in_flight(), world.server.in_flight()), (0, 0));
         prop_assert!(world.client.error.is_some() && world.server.error.is_some());
         // Whatever is called now changes nothing.
-        after.iter().for_each(|step| take(&mut world, step));
+        for step in &after {
+            take(&mut world, step);
+        }
         world.ledger.assert_all_done();
     }
 }

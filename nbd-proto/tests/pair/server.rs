@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 
 use nbd_proto::error::Error;
-use nbd_proto::handshake::{
-    Offer, ServerHandshake, ServerHandshakeEvent, ServerHandshakeSettings, ServerStatus,
-};
-use nbd_proto::transmission::{
-    Failure, ReadPart, Request, RequestId, Segment, Server, ServerEvent, ServerSettings,
-};
+use nbd_proto::handshake::{Offer, ServerHandshake, ServerHandshakeEvent, ServerHandshakeSettings, ServerStatus};
+use nbd_proto::transmission::{Failure, ReadPart, Request, RequestId, Segment, Server, ServerEvent, ServerSettings};
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::AllocationFlags;
 use nbd_proto::wire::number::{CommandType, ErrorValue};

@@ -64,13 +64,14 @@ impl Session {
         flags.set(TransmissionFlags::READ_ONLY, rng.u8(..10) == 0);
         let mut offer = Offer::new(SIZE, flags);
         if rng.bool() {
-            let minimum = if rng.u8(..4) == 0 { 512 } else { 1 };
+            // Who comes by `EXPORT_NAME` is not told of block sizes, and would be refused what he cannot know.
+            let told = handshake.style == HandshakeStyle::FixedNewstyle;
+            let minimum = if told && rng.u8(..4) == 0 { 512 } else { 1 };
             offer.block_sizes = Some(BlockSizes { minimum, preferred: 4096, maximum: MAXIMUM as u32 });
         }
         offer.contexts = vec!["base:allocation".to_owned(), "x-test:other".to_owned()];
-        let mut connect = ConnectSettings::new(name)
-            .with_extended_headers(rng.u8(..4) > 0)
-            .with_structured_replies(rng.u8(..4) > 0);
+        let mut connect =
+            ConnectSettings::new(name).with_extended_headers(rng.u8(..4) > 0).with_structured_replies(rng.u8(..4) > 0);
         for context in ["base:allocation", "x-test:other", "x-test:none"] {
             if rng.bool() {
                 connect = connect.with_meta_context(context);
@@ -180,7 +181,10 @@ impl Session {
             1 => self.to_server.cut(rng.usize(..4000)),
             2 => self.to_client.cut(rng.usize(..4000)),
             // The server goes away in good order.
-            3 => self.server.begin_shutdown(),
+            3 => {
+                self.server.begin_shutdown();
+                self.ledger.shutting_down = true;
+            }
             // The client has enough.
             _ => {
                 self.client.disconnect();

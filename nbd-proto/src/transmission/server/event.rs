@@ -37,7 +37,7 @@ pub struct Request {
     pub offset: u64,
     /// How many bytes.
     pub length: u64,
-    /// Whether a `READ` may be answered with [`ReadPart::Hole`]s without their zeroes being in the buffer.
+    /// Whether a `READ` may be answered with [`ReadPart::Hole`](super::ReadPart::Hole)s without their zeroes being in the buffer.
     pub takes_holes: bool,
 }
 
