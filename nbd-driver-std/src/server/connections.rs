@@ -1,12 +1,10 @@
 //! All connections of a server: how many there may be, and who has to go.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::link::{Link, Order};
-use crate::error::Error;
 use crate::stream::Stream;
 use crate::waker::Waker;
 
@@ -69,16 +67,7 @@ impl Connections {
     }
 
     /// Takes a connection in. If too many are in the handshake, the oldest of them is dropped.
-    pub(super) fn enter(self: &Arc<Self>, socket: OwnedFd, peer: String) -> Result<Place, Error> {
-        self.take_in(Stream::new(socket)?, peer)
-    }
-
-    /// The same for a socket that somebody else made.
-    pub(super) fn enter_given(self: &Arc<Self>, socket: OwnedFd) -> Result<Place, Error> {
-        self.take_in(Stream::given(socket)?, "the given socket".into())
-    }
-
-    fn take_in(self: &Arc<Self>, stream: Stream, peer: String) -> Result<Place, Error> {
+    pub(super) fn enter(self: &Arc<Self>, stream: Stream, peer: String) -> Place {
         let link = Arc::new(Link::new(stream, peer));
         let mut state = self.lock();
         if state.count(Phase::HalfOpen) >= self.limit {
@@ -92,7 +81,7 @@ impl Connections {
         state.next += 1;
         state.entries.insert(number, Entry { link: link.clone(), phase: Phase::HalfOpen, thread: None });
         drop(state);
-        Ok(Place { connections: self.clone(), number, link })
+        Place { connections: self.clone(), number, link }
     }
 
     /// How many use an export.
