@@ -44,6 +44,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::stream::Stream;
 use crate::waker::Waker;
 use connections::Connections;
 use site::Site;
@@ -83,7 +84,7 @@ impl Server {
     pub fn serve_fd(&self, socket: impl Into<OwnedFd>) -> Result<(), Error> {
         self.site.check()?;
         let connections = Connections::new(self.site.options.max_connections, Arc::new(Waker::new()?));
-        let place = Arc::new(connections).enter_given(socket.into())?;
+        let place = Arc::new(connections).enter(Stream::given(socket.into())?, "the given socket".into());
         connection::run(&place, &self.site)
     }
 }

@@ -43,11 +43,16 @@ impl Stream {
 
     /// Takes a connected stream socket.
     pub(crate) fn new(socket: OwnedFd) -> Result<Self, Error> {
+        Ok(Self::woken_by(Waker::new()?, socket))
+    }
+
+    /// The same with a waker that is there already, which cannot fail.
+    pub(crate) fn woken_by(waker: Waker, socket: OwnedFd) -> Self {
         // "both the client and server SHOULD disable Nagle's algorithm" (spec, *Protocol phases*). On sockets
         // that are not TCP both fail, and nothing is missing.
         let _ = set_tcp_nodelay(&socket, true);
         let _ = set_socket_keepalive(&socket, true);
-        Ok(Self { socket, waker: Waker::new()? })
+        Self { socket, waker }
     }
 
     /// Receives what is there; `None` if nothing is, `Some(0)` at the end of the stream.

@@ -10,6 +10,8 @@ use super::connection;
 use super::listener::Listener;
 use super::running::Shared;
 use crate::error::Error;
+use crate::stream::Stream;
+use crate::waker::Waker;
 
 /// How long nothing is accepted after the system had no room for a connection, unless one ends before.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -54,8 +56,9 @@ pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<
 
 /// Takes one connection in, if there is one. Says whether more can be taken.
 fn take_in(shared: &Arc<Shared>, listener: &Listener) -> bool {
-    let (socket, peer) = match listener.accept() {
-        Ok(accepted) => accepted,
+    // First what may fail, so that clients wait in the backlog and need not be turned away.
+    let accepted = Waker::new().and_then(|waker| match listener.accept() {
+        Ok((socket, peer)) => Ok(Some((Stream::woken_by(waker, socket), peer))),
         // There is none any more; or it brought an error of the network with it (accept(2)).
         Err(
             Errno::AGAIN
@@ -69,20 +72,19 @@ fn take_in(shared: &Arc<Shared>, listener: &Listener) -> bool {
             | Errno::HOSTUNREACH
             | Errno::OPNOTSUPP
             | Errno::NETUNREACH,
-        ) => return true,
-        // Too many files are open, or memory is short. Clients wait in the backlog meanwhile.
-        Err(error) => {
-            tracing::warn!("accepting a connection: {error}");
-            return false;
-        }
-    };
-    let site = shared.site.clone();
-    let started = shared.connections.enter(socket, peer).and_then(|place| {
+        ) => Ok(None),
+        // Too many files are open, or memory is short.
+        Err(error) => Err(Error::io("accepting a connection", error)),
+    });
+    let started = accepted.and_then(|accepted| {
+        let Some((stream, peer)) = accepted else { return Ok(()) };
+        let site = shared.site.clone();
         let run = move |place| drop(connection::run(&place, &site));
+        let place = shared.connections.enter(stream, peer);
         place.spawn(run).map_err(|error| Error::io("starting a thread for a connection", error))
     });
     if let Err(error) = &started {
-        tracing::warn!("a client was turned away: {error}");
+        tracing::warn!("nothing is accepted for a moment: {error}");
     }
     started.is_ok()
 }

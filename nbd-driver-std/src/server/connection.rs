@@ -31,25 +31,25 @@ pub(super) fn run(place: &Place, site: &Site) -> Result<(), Error> {
         }
         Err(_) => {
             tracing::error!(peer, "the connection panicked");
-            Err(Error::Unsupported("the connection's thread panicked"))
+            Err(Over::from(Ended::GivenUp { reason: "the connection panicked".to_owned() }).into())
         }
     }
 }
 
 fn serve(place: &Place, site: &Site) -> Result<(), Error> {
     let peer = &place.link.peer[..];
-    let Some(admitted) = handshake::run(place, site)? else {
+    let Some(client) = handshake::run(place, site)? else {
         tracing::debug!(peer, "the client left in the handshake");
         return Ok(());
     };
-    let negotiated = admitted.accepted.negotiated();
-    let (replies, size) = (negotiated.reply_style, negotiated.info.size);
-    tracing::info!(peer, export = %Escaped(&negotiated.export), %replies, size, "a client uses an export");
-    let how = match transmission::run(place, &site.options, admitted)? {
+    let negotiated = client.accepted.negotiated();
+    let (replies, bytes) = (negotiated.reply_style, negotiated.info.size);
+    tracing::info!(peer, export = %Escaped(&negotiated.export), %replies, bytes, "a client uses an export");
+    let reason = match transmission::run(place, &site.options, client)? {
         End::Disconnected => "the client said goodbye",
         End::HungUp => "the client hung up without a goodbye",
         End::Stopped => "the server is being stopped",
     };
-    tracing::info!(peer, "the connection ended: {how}");
+    tracing::info!(peer, "the connection ended: {reason}");
     Ok(())
 }

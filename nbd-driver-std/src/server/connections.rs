@@ -1,12 +1,10 @@
 //! All connections of a server: how many there may be, and who has to go.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::link::{Link, Order};
-use crate::error::Error;
 use crate::stream::Stream;
 use crate::waker::Waker;
 
@@ -26,8 +24,6 @@ struct State {
     next: u64,
     /// Threads whose connections are over.
     ended: Vec<JoinHandle<()>>,
-    /// Connections that ended while a backend still held a call of theirs.
-    left_behind: usize,
 }
 
 #[derive(Debug)]
@@ -71,16 +67,7 @@ impl Connections {
     }
 
     /// Takes a connection in. If too many are in the handshake, the oldest of them is dropped.
-    pub(super) fn enter(self: &Arc<Self>, socket: OwnedFd, peer: String) -> Result<Place, Error> {
-        self.take_in(Stream::new(socket)?, peer)
-    }
-
-    /// The same for a socket that somebody else made.
-    pub(super) fn enter_given(self: &Arc<Self>, socket: OwnedFd) -> Result<Place, Error> {
-        self.take_in(Stream::given(socket)?, "the given socket".into())
-    }
-
-    fn take_in(self: &Arc<Self>, stream: Stream, peer: String) -> Result<Place, Error> {
+    pub(super) fn enter(self: &Arc<Self>, stream: Stream, peer: String) -> Place {
         let link = Arc::new(Link::new(stream, peer));
         let mut state = self.lock();
         if state.count(Phase::HalfOpen) >= self.limit {
@@ -94,7 +81,7 @@ impl Connections {
         state.next += 1;
         state.entries.insert(number, Entry { link: link.clone(), phase: Phase::HalfOpen, thread: None });
         drop(state);
-        Ok(Place { connections: self.clone(), number, link })
+        Place { connections: self.clone(), number, link }
     }
 
     /// How many use an export.
@@ -110,12 +97,6 @@ impl Connections {
     /// How many have ever been taken in.
     pub(super) fn taken_in(&self) -> u64 {
         self.lock().next
-    }
-
-    /// How many ended, or have not ended, because a backend holds a call of theirs.
-    pub(super) fn left_behind(&self) -> usize {
-        let state = self.lock();
-        state.left_behind + state.entries.len()
     }
 
     pub(super) fn give_all(&self, order: Order) {
@@ -175,11 +156,6 @@ impl Place {
     /// It did not come to that.
     pub(super) fn step_back(&self) {
         self.connections.lock().change(self.number, Phase::Established, Phase::HalfOpen);
-    }
-
-    /// The connection ends, but a backend holds a call.
-    pub(super) fn leave_behind(&self) {
-        self.connections.lock().left_behind += 1;
     }
 }
 

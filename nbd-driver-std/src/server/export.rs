@@ -9,7 +9,7 @@ use nbd_proto::wire::flags::TransmissionFlags;
 use nbd_proto::wire::info::BlockSizes;
 use nbd_proto::wire::number::ErrorValue;
 
-use crate::backend::{Backend, Failure, Features};
+use crate::backend::{Backend, Failure, Features, ReadOnly};
 
 type Open = dyn Fn() -> Result<Arc<dyn Backend>, Failure> + Send + Sync;
 
@@ -53,7 +53,7 @@ impl Export {
         self
     }
 
-    /// Whether clients may only read, even where the backend can do more. Default: no.
+    /// Whether clients may [only read](ReadOnly), even where the backend can do more. Default: no.
     #[must_use]
     pub fn read_only(mut self, yes: bool) -> Self {
         self.read_only = yes;
@@ -72,15 +72,9 @@ impl Export {
     /// Opens the backend. No payload will be larger than `memory` bytes.
     pub(super) fn open(&self, memory: usize) -> Result<Opened, Failure> {
         let open = || {
-            let backend = (self.open)()?;
-            let mut features = backend.features();
-            if self.read_only {
-                features &= Features::FLUSH
-                    | Features::CACHE
-                    | Features::MULTI_CONN
-                    | Features::ROTATIONAL
-                    | Features::IMMEDIATE;
-            }
+            let backend: Arc<dyn Backend> = (self.open)()?;
+            let backend = if self.read_only { Arc::new(ReadOnly::new(backend)) } else { backend };
+            let features = backend.features();
             let mut offer = Offer::new(backend.size(), flags(features));
             offer.block_sizes = Some(bounded(backend.block_sizes(), memory));
             offer.description = (!self.description.is_empty()).then(|| self.description.to_string());

@@ -79,16 +79,17 @@ impl Handshake<'_> {
             if ended && self.out.is_empty() {
                 return Ok(self.engine.status() == ServerStatus::Ready);
             }
+            // Not only when nothing comes: some talk without end.
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let reason = format!("the handshake took longer than {}", seconds(limit.unwrap_or_default()));
+                return Err(self.engine.give_up(&reason).into());
+            }
             let more = !ended && self.out.len() < ENOUGH;
             if more && self.receive()? {
                 continue;
             }
             if link.order() == Order::Leave || stopping && self.out.is_empty() && self.input.bytes().is_empty() {
                 return Ok(false);
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                let reason = format!("the handshake took longer than {}", seconds(limit.unwrap_or_default()));
-                return Err(self.engine.give_up(&reason).into());
             }
             link.stream
                 .wait(more, !self.out.is_empty(), deadline)

@@ -19,7 +19,7 @@ pub(super) enum Order {
     GoOn,
     /// Finish what has begun, and end.
     Finish,
-    /// End at once; what a backend does not let go of is left behind.
+    /// End at once.
     Leave,
 }
 

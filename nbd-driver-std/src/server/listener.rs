@@ -44,7 +44,14 @@ enum Address {
 impl Listener {
     /// Listens on a TCP port; port 0 lets the system choose one. Of several addresses the first that works is taken.
     pub fn tcp(addresses: impl ToSocketAddrs) -> Result<Self, Error> {
-        let listener = TcpListener::bind(addresses).map_err(|error| Error::io("listening on TCP", error))?;
+        let addresses: Vec<_> = addresses
+            .to_socket_addrs()
+            .map_err(|error| Error::io("looking up an address to listen on", error))?
+            .collect();
+        let listener = TcpListener::bind(&addresses[..]).map_err(|error| {
+            let shown: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+            Error::io(format!("listening on TCP {}", shown.join(", ")), error)
+        })?;
         Self::from_fd(listener.into())
     }
 
@@ -54,8 +61,7 @@ impl Listener {
     pub fn unix(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let step = || format!("listening on the Unix socket {}", Escaped(&path.to_string_lossy()));
-        let file = SocketFile::bind(path, BACKLOG).map_err(|error| Error::io(step(), error))?;
-        let (socket, file) = file;
+        let (socket, file) = SocketFile::bind(path, BACKLOG).map_err(|error| Error::io(step(), error))?;
         // The directory of work may change.
         let path = std::path::absolute(path).map_err(|error| Error::io(step(), error))?;
         Ok(Self { socket, address: Address::Unix(path), _file: Some(file) })

@@ -15,7 +15,7 @@ use super::site::Site;
 use crate::error::Error;
 use crate::waker::Waker;
 
-/// How long a stop waits, after it has hung up on everybody, for the threads to notice.
+/// How long a stop waits, after it has hung up on everybody, for calls of backends to return.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Shared {
 /// A stop takes these steps: no connection is taken in any more, and socket files are removed; clients that have
 /// nothing in flight are hung up on at once; requests that have begun are finished and answered, and new ones get
 /// `NBD_ESHUTDOWN`; what is left after the [grace](super::ServerOptions::stop_grace) is hung up on. A call that a
-/// backend does not return from cannot be ended: its thread is left behind.
+/// backend does not return from within a second more cannot be ended: its thread is left behind.
 #[derive(Debug)]
 pub struct Running {
     shared: Arc<Shared>,
@@ -88,7 +88,7 @@ impl Running {
     pub fn wait(mut self) -> Result<Summary, Error> {
         self.join()?;
         let connections = &self.shared.connections;
-        Ok(Summary { connections: connections.taken_in(), left_behind: connections.left_behind() })
+        Ok(Summary { connections: connections.taken_in(), left_behind: connections.all() })
     }
 
     /// How many clients use an export now.

@@ -5,29 +5,26 @@
 //! Nothing is read while the engine takes no more, or while a request waits for memory: so a client that does not
 //! take its answers costs no more than its limits.
 
-use std::io::{IoSlice, IoSliceMut};
+mod requests;
+mod transfer;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nbd_proto::error::{Ended, Error as Over};
-use nbd_proto::transmission::{self, ReadPart, Request, RequestId, Segment, Server, ServerEvent};
-use nbd_proto::wire::chunk::Descriptor;
-use nbd_proto::wire::number::{CommandType, ContextId, ErrorValue};
+use nbd_proto::transmission::{Request, Server};
 
 use super::buffers::Buffers;
 use super::connections::Place;
 use super::handshake::Admitted;
-use super::jobs::{Answer, Ground, Job, Outcome};
+use super::jobs::{Ground, Outcome};
 use super::link::{Link, Order};
 use super::options::ServerOptions;
 use super::workers::Workers;
-use crate::backend::{Failure, Features};
+use crate::backend::Features;
 use crate::error::{Error, seconds};
 use crate::input::Input;
 use crate::trace;
-
-/// How many pieces one send takes.
-const PIECES: usize = 64;
 
 /// How long a connection with nothing to do keeps memory for the next request.
 const WARM: Duration = Duration::from_secs(2);
@@ -98,9 +95,7 @@ pub(super) fn run(place: &Place, options: &ServerOptions, admitted: Admitted) ->
     // Hung up first: while a backend is waited for, the client need not be.
     place.link.stream.hang_up();
     if let Some(workers) = transmission.workers.take() {
-        if workers.end(place.link.order() == Order::Leave) {
-            place.leave_behind();
-        }
+        workers.end();
     }
     result
 }
@@ -109,16 +104,15 @@ impl Transmission<'_> {
     fn serve(&mut self) -> Result<End, Error> {
         loop {
             let order = self.link.order();
-            if order == Order::Finish {
-                self.engine.begin_shutdown();
+            match order {
+                Order::GoOn => {}
+                Order::Finish => self.engine.begin_shutdown(),
+                Order::Leave => self.abandon(),
             }
             let mut moved = self.collect();
             moved |= self.parse();
             moved |= self.send();
             moved |= self.receive();
-            if order == Order::Leave {
-                return Ok(End::Stopped);
-            }
             if moved {
                 continue;
             }
@@ -141,248 +135,18 @@ impl Transmission<'_> {
         }
     }
 
+    /// Gives the connection up. Calls that the backend has begun are all that is waited for.
+    fn abandon(&mut self) {
+        if self.engine.over().is_none() {
+            self.engine.give_up("it did not end in time when the server was stopped");
+            if let Some(workers) = &mut self.workers {
+                workers.cancel();
+            }
+        }
+    }
+
     fn running(&self) -> usize {
         self.workers.as_ref().map_or(0, Workers::running)
-    }
-
-    /// Answers requests that the backend is through with. Says whether there were any.
-    fn collect(&mut self) -> bool {
-        let Some(workers) = &mut self.workers else { return false };
-        let mut outcomes = std::mem::take(&mut self.outcomes);
-        workers.take(&mut outcomes);
-        let any = !outcomes.is_empty();
-        for outcome in outcomes.drain(..) {
-            self.answer(outcome);
-        }
-        self.outcomes = outcomes;
-        any
-    }
-
-    /// Takes every event that is due. Says whether there was any.
-    fn parse(&mut self) -> bool {
-        let mut any = false;
-        if let Some(request) = self.waiting.take() {
-            any = self.take_up(request);
-        }
-        loop {
-            // While a request waits, only what is due without input may come.
-            let bytes = if self.waiting.is_some() { &[] } else { self.input.bytes() };
-            // An error is told by `over`, when all is done.
-            let Ok(advance) = self.engine.input(bytes) else { break };
-            let consumed = advance.consumed;
-            let idle = consumed == 0 && advance.event.is_none();
-            let mut request = None;
-            match advance.event {
-                Some(ServerEvent::Request(new)) => request = Some(new),
-                Some(ServerEvent::Data { id, range, bytes }) => {
-                    if let Some(Some((_, buffer))) = self.slots.get_mut(id.slot()) {
-                        buffer[range].copy_from_slice(bytes);
-                    }
-                }
-                Some(ServerEvent::Received { id }) => {
-                    if let Some((request, buffer)) = self.take_slot(id) {
-                        self.input.consume(consumed);
-                        self.carry_out(request, buffer);
-                        any = true;
-                        continue;
-                    }
-                }
-                Some(ServerEvent::Done { id, .. }) => {
-                    if let Some((_, buffer)) = self.take_slot(id) {
-                        self.buffers.give(buffer);
-                    }
-                }
-                Some(ServerEvent::Disconnect) | None => {}
-            }
-            self.input.consume(consumed);
-            if let Some(request) = request {
-                self.take_up(request);
-            }
-            if idle {
-                break;
-            }
-            any = true;
-        }
-        if any {
-            self.active = Instant::now();
-        }
-        any
-    }
-
-    /// Begins a request, or lets it wait for memory. Says whether it began.
-    fn take_up(&mut self, request: Request) -> bool {
-        let Request { id, command, length, .. } = request;
-        if !matches!(command, CommandType::READ | CommandType::WRITE) {
-            self.carry_out(request, Vec::new());
-            return true;
-        }
-        if !self.buffers.can_hold(length) {
-            self.fail(id, &Failure::new(ErrorValue::EOVERFLOW, "the server has no memory for that much at once"));
-            return true;
-        }
-        let Some(buffer) = self.buffers.take(length as usize) else {
-            self.waiting = Some(request);
-            return false;
-        };
-        if command == CommandType::READ {
-            self.carry_out(request, buffer);
-        } else if self.engine.receive(id).is_ok() {
-            self.put_slot(request, buffer);
-        } else {
-            // The connection is over.
-            self.buffers.give(buffer);
-        }
-        true
-    }
-
-    /// Has the backend do what a request asks for, now or soon.
-    fn carry_out(&mut self, request: Request, buffer: Vec<u8>) {
-        let contexts = self.engine.contexts(request.id).to_vec();
-        let job = Job { request, buffer, contexts };
-        let job = match &mut self.workers {
-            Some(workers) => workers.hand_in(job).err(),
-            None => Some(job),
-        };
-        if let Some(job) = job {
-            let outcome = job.run(&self.ground);
-            self.answer(outcome);
-        }
-    }
-
-    /// Tells the client what became of a request.
-    fn answer(&mut self, outcome: Outcome) {
-        let Outcome { request, buffer, result } = outcome;
-        let id = request.id;
-        let told = match result {
-            Ok(Answer::Nothing) => self.engine.finish(id),
-            Ok(Answer::Read(parts)) => {
-                let whole = [ReadPart::Data(request.length)];
-                self.engine.finish_read(id, parts.as_deref().unwrap_or(&whole))
-            }
-            Ok(Answer::Status(status)) => {
-                let answers: Vec<(ContextId, &[Descriptor])> =
-                    status.iter().map(|(id, extents)| (*id, &extents[..])).collect();
-                self.engine.finish_status(id, &answers)
-            }
-            Err(failure) => {
-                let Request { command, offset, length, .. } = request;
-                tracing::debug!(peer = self.link.peer, %command, offset, length, "failed: {failure}");
-                self.fail(id, &failure);
-                Ok(())
-            }
-        };
-        if let Err(refused) = told {
-            if self.engine.over().is_none() {
-                tracing::error!(peer = self.link.peer, "the backend answered what cannot be told: {refused}");
-                self.fail(id, &Failure::new(ErrorValue::EIO, "the server failed to carry out the request"));
-            }
-        }
-        if request.command == CommandType::READ && self.engine.over().is_none() {
-            // It is sent from there.
-            self.put_slot(request, buffer);
-        } else {
-            self.buffers.give(buffer);
-        }
-    }
-
-    fn fail(&mut self, id: RequestId, failure: &Failure) {
-        let Failure { error, message, offset } = failure;
-        // Refused only when the connection is over, and then nobody hears it.
-        let _ = self.engine.fail(id, &transmission::Failure { error: *error, message, offset: *offset });
-    }
-
-    fn put_slot(&mut self, request: Request, buffer: Vec<u8>) {
-        let slot = request.id.slot();
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, || None);
-        }
-        self.slots[slot] = Some((request, buffer));
-    }
-
-    fn take_slot(&mut self, id: RequestId) -> Option<(Request, Vec<u8>)> {
-        self.slots.get_mut(id.slot()).and_then(Option::take)
-    }
-
-    /// Sends what there is room for. Says whether that was anything.
-    fn send(&mut self) -> bool {
-        let mut any = false;
-        while self.writable && self.engine.wants_write() {
-            let mut pieces = [IoSlice::new(&[]); PIECES];
-            let (mut count, mut length) = (0, 0);
-            for segment in self.engine.outbound().take(PIECES) {
-                let bytes = match segment {
-                    Segment::Framing(bytes) => bytes,
-                    Segment::Payload { owner, range } => match self.slots.get(owner.slot()) {
-                        Some(Some((_, buffer))) => &buffer[range],
-                        _ => break,
-                    },
-                };
-                pieces[count] = IoSlice::new(bytes);
-                count += 1;
-                length += bytes.len();
-            }
-            if length == 0 {
-                // Cannot be; without it, a mistake would turn into a busy loop.
-                self.engine.give_up("there is an answer to send, but nothing of it");
-                return true;
-            }
-            match self.link.stream.try_send(&pieces[..count]) {
-                Ok(Some(sent)) => {
-                    self.engine.sent(sent);
-                    self.writable = sent == length;
-                    self.stalled = None;
-                    any = true;
-                }
-                Ok(None) => self.writable = false,
-                Err(error) => {
-                    self.engine.give_up(&format!("sending to the client: {error}"));
-                    return true;
-                }
-            }
-        }
-        if self.options.stall_timeout.is_some() && !self.writable && self.stalled.is_none() {
-            self.stalled = Some(Instant::now());
-        }
-        any
-    }
-
-    fn wants_read(&self) -> bool {
-        !self.end_of_input && self.waiting.is_none() && self.engine.over().is_none() && self.engine.wants_read()
-    }
-
-    /// Receives what is there: payload where it belongs, and what is behind it with the same call. Says whether
-    /// anything came of it.
-    fn receive(&mut self) -> bool {
-        if !self.readable || !self.wants_read() {
-            return false;
-        }
-        let landing = self.engine.landing();
-        let mut payload: &mut [u8] = &mut [];
-        if let Some(landing) = landing {
-            if let Some(Some((_, buffer))) = self.slots.get_mut(landing.owner.slot()) {
-                payload = &mut buffer[landing.range];
-            }
-        }
-        let in_place = payload.len();
-        let room = self.input.room();
-        let length = in_place + room.len();
-        let mut pieces = [IoSliceMut::new(payload), IoSliceMut::new(room)];
-        let first = usize::from(in_place == 0);
-        match self.link.stream.try_recv(&mut pieces[first..]) {
-            Ok(None) => {
-                self.readable = false;
-                return false;
-            }
-            Ok(Some(0)) => self.end_of_input = true,
-            Ok(Some(count)) => {
-                self.engine.landed(count.min(in_place));
-                self.input.received(count.saturating_sub(in_place));
-                self.readable = count == length;
-                self.active = Instant::now();
-            }
-            Err(error) => self.engine.give_up(&format!("receiving from the client: {error}")),
-        }
-        true
     }
 
     /// Waits until there is something to do, and gives up a client that has had its time.

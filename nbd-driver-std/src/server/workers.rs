@@ -76,24 +76,19 @@ impl Workers {
         }
     }
 
-    /// Ends all threads; those that a backend holds are not waited for if `leave` says so. Says whether there
-    /// are such.
-    pub(super) fn end(self, leave: bool) -> bool {
-        let mut jobs = lock(&self.desk.jobs);
-        jobs.closed = true;
-        if leave {
-            jobs.waiting.clear();
-        }
-        drop(jobs);
+    /// Forgets the jobs that no thread has begun.
+    pub(super) fn cancel(&mut self) {
+        self.running -= std::mem::take(&mut lock(&self.desk.jobs).waiting).len();
+    }
+
+    /// Ends all threads, and waits for them.
+    pub(super) fn end(self) {
+        lock(&self.desk.jobs).closed = true;
         self.desk.news.notify_all();
-        if leave && self.running > lock(&self.desk.outcomes).len() {
-            return true;
-        }
         for thread in self.threads {
             // Nothing in it can panic but a subscriber to the traces, and that was told.
             let _ = thread.join();
         }
-        false
     }
 }
 

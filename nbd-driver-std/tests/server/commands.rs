@@ -8,7 +8,7 @@ use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::pattern;
 
 use crate::disk::{BASE, Call, TestDisk};
-use crate::support::{MIB, assert_same, must_end, serve, unchecked};
+use crate::support::{MIB, assert_same, must_end, serve, stripes, unchecked};
 
 /// Does a bit of everything.
 fn exercise(client: &Client, disk: &TestDisk) {
@@ -108,7 +108,7 @@ fn payloads_of_any_size() {
         for disk in [TestDisk::empty(40 * MIB), TestDisk::empty(40 * MIB).immediate()] {
             let server = serve(disk.share());
             let client = server.connect();
-            let data = pattern(32 * MIB as usize, 3);
+            let data = stripes(32 * MIB as usize, 3);
             let mut back = vec![0; data.len()];
             for length in [1, 511, 4095, 4097, 65_535, 65_537, 1 << 20, (1 << 25) - 1, 1 << 25] {
                 client.write_at(&data[..length], 77).unwrap();

@@ -7,6 +7,8 @@ use nbd_driver_std::backend::{Backend, Failure, Features, ZeroMode};
 use nbd_driver_std::nbd_proto::wire::chunk::Descriptor;
 use nbd_driver_std::nbd_proto::wire::info::BlockSizes;
 
+use crate::support::stripes;
+
 /// What is asked of a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -47,7 +49,7 @@ impl TestDisk {
     }
 
     pub(crate) fn patterned(size: u64, seed: u64) -> Self {
-        Self::new(nbd_testkit::pattern(size as usize, seed))
+        Self::new(stripes(size as usize, seed))
     }
 
     pub(crate) fn features(mut self, features: Features) -> Self {

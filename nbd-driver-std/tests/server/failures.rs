@@ -29,7 +29,7 @@ fn errors_are_told_with_their_words_and_place() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(server_error(client.write_at(&[1; 100_000], 0)), ErrorValue::ENOSPC);
+        assert_eq!(server_error(client.write_at(&vec![1; 100_000], 0)), ErrorValue::ENOSPC);
         assert_eq!(server_error(client.flush()), ErrorValue::EIO);
         client.read_at(&mut [0; 512], 0).unwrap();
         client.shutdown().unwrap();

@@ -19,14 +19,14 @@ fn refuses_writes(disk: TestDisk, export: impl FnOnce(Export) -> Export + Send +
             | TransmissionFlags::SEND_WRITE_ZEROES
             | TransmissionFlags::SEND_FAST_ZERO;
         assert!((client.negotiated().info.flags & writing).is_empty());
-        assert!(client.offers(TransmissionFlags::SEND_FLUSH | TransmissionFlags::SEND_CACHE));
+        assert!(client.offers(TransmissionFlags::CAN_MULTI_CONN | TransmissionFlags::SEND_CACHE));
         assert_eq!(server_error(client.write_at(&[1; 512], 0)), ErrorValue::EPERM);
         client.trim(0, 512).unwrap_err();
         client.write_zeroes(0, 512).unwrap_err();
         assert_eq!(disk.calls(), []);
         client.read_at(&mut [0; 512], 0).unwrap();
-        client.flush().unwrap();
-        assert_eq!(disk.calls(), [Call::Read { offset: 0, length: 512 }, Call::Flush]);
+        client.cache(0, 512).unwrap();
+        assert_eq!(disk.calls(), [Call::Read { offset: 0, length: 512 }, Call::Cache { offset: 0, length: 512 }]);
         client.shutdown().unwrap();
         server.end();
     });

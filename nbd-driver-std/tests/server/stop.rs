@@ -106,6 +106,8 @@ fn after_the_grace_everybody_is_hung_up_on() {
         // One does not take its answer, one does not send its payload, one does not finish its option.
         let mut deaf = Raw::simple(&server.socket());
         deaf.request(READ, 1, 0, 32 << 20);
+        // The backend is through with it.
+        assert_eq!(deaf.simple_reply(), (0, 1));
         let mut slow = Raw::simple(&server.socket());
         slow.send(&[&request(WRITE, 2, 0, 512)[..], &[7; 100]].concat());
         let mut half = Raw::greeted(&server.socket());
