@@ -129,7 +129,7 @@ fn null_takes_everything_and_reads_as_zeroes() {
     write(&image, &pattern(1 << 20, 1));
     copy(&image, &uri);
     let back = nbd(["copy", &uri, "-"]).ok();
-    assert_same(&back.bytes, &[0; 1 << 20]);
+    assert_same(&back.bytes, &vec![0; 1 << 20]);
 }
 
 #[test]

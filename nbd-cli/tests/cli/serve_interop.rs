@@ -50,7 +50,7 @@ fn qemu_img_converts_in_and_out() {
     let dir = tempfile::tempdir().unwrap();
     let (image, back, disk) = (dir.path().join("image"), dir.path().join("back"), dir.path().join("disk"));
     write(&image, &pattern(3 << 20, 4));
-    write(&disk, &[0; 3 << 20]);
+    write(&disk, &vec![0; 3 << 20]);
     let mut server = Serving::start(["--tcp=:0", &format!("file:{}", disk.display())]);
     let uri = server.line();
     let qemu_img = |args: &[&str]| {
