@@ -140,6 +140,13 @@ fn a_command_that_does_not_listen_is_killed() {
 }
 
 #[test]
+fn so_is_what_it_leaves_behind_after_a_signal() {
+    let line = "sh -c 'trap \"\" TERM; echo ready; sleep 1000' & wait";
+    let (run, left) = signalled(line, Signal::TERM);
+    assert_eq!((run.code, run.text(), left), (Some(143), "", 0));
+}
+
+#[test]
 fn a_server_that_cannot_start_runs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let proof = dir.path().join("proof");
