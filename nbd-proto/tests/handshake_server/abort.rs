@@ -20,13 +20,13 @@ fn aborted(option: &[u8]) -> Session {
 fn it_is_acknowledged_and_ends_the_session() {
     let mut session = aborted(&bytes::option(&OptionRequest::Abort));
     assert_eq!(session.server.eof(), Ended::ByUs.into());
-    session.is_over(Ended::ByUs);
+    session.ends_with(Ended::ByUs);
 }
 
 #[test]
 fn its_payload_does_not_matter() {
     aborted(&bytes::raw(OptionCode::ABORT, b"so long"));
-    aborted(&bytes::raw(OptionCode::ABORT, &[7; 100_000]));
+    aborted(&bytes::raw(OptionCode::ABORT, &vec![7; 100_000]));
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn a_selection_with_a_query_that_is_none_drops_the_old_one() {
 #[test]
 fn a_selection_that_is_too_big_drops_the_old_one() {
     let left = left_after(|session| {
-        let long = bytes::raw(OptionCode::SET_META_CONTEXT, &[0; 20_000]);
+        let long = bytes::raw(OptionCode::SET_META_CONTEXT, &vec![0; 20_000]);
         assert_eq!(session.refused(&long), ReplyType::ERR_TOO_BIG);
     });
     assert_eq!(left, [""; 0]);

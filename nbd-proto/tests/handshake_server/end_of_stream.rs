@@ -1,7 +1,7 @@
 //! The client closes the stream, or the driver gives up.
 
 use nbd_proto::error::{Ended, Error};
-use nbd_proto::handshake::{HandshakeStyle, ServerHandshakeSettings, ServerTls};
+use nbd_proto::handshake::{Advance, HandshakeStyle, ServerHandshakeSettings, ServerTls};
 use nbd_proto::wire::number::OptionCode;
 use nbd_proto::wire::option::OptionRequest;
 
@@ -13,7 +13,7 @@ use crate::starttls::with_tls;
 fn ends(mut session: Session, ended: Ended) {
     let error = Error::from(ended);
     assert_eq!(session.server.eof(), error);
-    session.is_over(error);
+    session.ends_with(error);
 }
 
 fn boundary(awaiting: &'static str) -> Ended {
@@ -53,7 +53,7 @@ fn inside_a_message() {
 fn an_empty_call_does_not_change_where_it_is() {
     let mut session = Session::fixed();
     session.send(b"IHAVE");
-    session.server.input(b"", &mut Vec::new()).unwrap();
+    assert_eq!(session.server.input(b"", &mut Vec::new()), Ok(Advance { consumed: 0, event: None }));
     ends(session, inside("an option"));
 }
 
@@ -75,7 +75,7 @@ fn the_driver_gives_up() {
     let mut session = Session::fixed();
     let error = Error::from(Ended::GivenUp { reason: "time is over".to_owned() });
     assert_eq!(session.server.give_up("time is over"), error);
-    session.is_over(error);
+    session.ends_with(error);
 }
 
 #[test]

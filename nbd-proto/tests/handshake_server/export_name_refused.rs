@@ -15,7 +15,7 @@ fn whoever_is_refused_is_turned_away() {
     session.refuse(ReplyType::ERR_UNKNOWN, "no such export").unwrap();
     assert_eq!(session.sent(), b"", "there is no way to say so");
     let (name, message) = ("disk".to_owned(), "no such export".to_owned());
-    session.is_over(Unavailable::TurnedAway { name, reply: ReplyType::ERR_UNKNOWN, message });
+    session.ends_with(Unavailable::TurnedAway { name, reply: ReplyType::ERR_UNKNOWN, message });
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn an_oldstyle_client_is_turned_away_ungreeted() {
     session.refuse(ReplyType::ERR_POLICY, "").unwrap();
     assert_eq!(session.sent(), b"");
     let (name, message) = (String::new(), String::new());
-    session.is_over(Unavailable::TurnedAway { name, reply: ReplyType::ERR_POLICY, message });
+    session.ends_with(Unavailable::TurnedAway { name, reply: ReplyType::ERR_POLICY, message });
 }
 
 #[test]

@@ -123,6 +123,11 @@ fn any_name() -> impl Strategy<Value = &'static str> {
     prop_oneof![4 => Just("disk"), 1 => select(&["", "missing", "secret", "wordy"][..])]
 }
 
+fn any_agreement() -> impl Strategy<Value = Vec<u8>> {
+    select(&[OptionRequest::StructuredReply, OptionRequest::ExtendedHeaders][..])
+        .prop_map(|request| bytes::option(&request))
+}
+
 /// One option, most of the time well formed, that does not end the haggling.
 fn any_option() -> impl Strategy<Value = Vec<u8>> {
     let infos = vec((0..5_u16).prop_map(InfoType), 0..4);
@@ -131,10 +136,10 @@ fn any_option() -> impl Strategy<Value = Vec<u8>> {
         1 => select(&["none", ":"][..]),
     ];
     let well_formed = prop_oneof![
-        6 => select(&[OptionRequest::StructuredReply, OptionRequest::ExtendedHeaders, OptionRequest::List][..])
-            .prop_map(|request| bytes::option(&request)),
+        3 => any_agreement(),
+        2 => Just(bytes::option(&OptionRequest::List)),
         3 => (any_name(), infos).prop_map(|(name, infos)| bytes::option(&bytes::info(name, &infos))),
-        6 => (any::<bool>(), any_name(), vec(query, 0..4)).prop_map(|(set, name, queries)| {
+        8 => (any::<bool>(), any_name(), vec(query, 0..4)).prop_map(|(set, name, queries)| {
             let make = if set { bytes::set_contexts } else { bytes::list_contexts };
             bytes::option(&make(name, &queries))
         }),
@@ -144,12 +149,14 @@ fn any_option() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![16 => well_formed, 1 => malformed]
 }
 
-/// The last option of a phase, and nonsense behind it.
+/// The last options of a phase, and nonsense behind it.
 fn any_last(starttls: u32) -> impl Strategy<Value = Vec<u8>> {
     let request = prop_oneof![
         starttls => Just(bytes::option(&OptionRequest::StartTls)),
         1 => Just(bytes::option(&OptionRequest::Abort)),
         2 => any_name().prop_map(|name| bytes::option(&OptionRequest::ExportName(name))),
+        3 => Just([bytes::set_contexts("disk", &["x-a:one"]), bytes::go("disk", &[])])
+            .prop_map(|two| two.map(|request| bytes::option(&request)).concat()),
         6 => any_name().prop_map(|name| bytes::option(&bytes::go(name, &[InfoType::NAME, InfoType::BLOCK_SIZE]))),
     ];
     let behind = prop_oneof![8 => Just(Vec::new()), 1 => vec(any::<u8>(), 0..20)];
@@ -158,7 +165,9 @@ fn any_last(starttls: u32) -> impl Strategy<Value = Vec<u8>> {
 
 pub(crate) fn any_client() -> impl Strategy<Value = Client> {
     let flags = prop_oneof![8 => Just(None), 1 => (0..5_u32).prop_map(Some)];
-    let options = || vec(any_option(), 0..6).prop_map(|options| options.concat());
+    // Little can be asked before replies in chunks are agreed.
+    let agree = || prop_oneof![Just(Vec::new()), any_agreement(), any_agreement()];
+    let options = || (agree(), vec(any_option(), 0..6)).prop_map(|(agree, more)| [agree, more.concat()].concat());
     let clear = (options(), any_last(5)).prop_map(|pair| <[_; 2]>::from(pair).concat());
     let tls = (options(), any_last(1)).prop_map(|pair| <[_; 2]>::from(pair).concat());
     (any_settings(), flags, clear, tls).prop_map(|(settings, flags, clear, tls)| {

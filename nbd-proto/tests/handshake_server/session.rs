@@ -173,7 +173,7 @@ impl Session {
 
     /// The session is over with this error, now and for ever, and nothing more is sent.
     #[track_caller]
-    pub(crate) fn is_over(mut self, error: impl Into<Error>) {
+    pub(crate) fn ends_with(mut self, error: impl Into<Error>) {
         let (error, sent) = (error.into(), self.out.clone());
         assert_eq!(self.server.status(), ServerStatus::Closed);
         assert_eq!(self.server.input(b"", &mut self.out), Err(error.clone()));
@@ -194,6 +194,6 @@ impl Session {
     pub(crate) fn fails(mut self, bytes: &[u8], error: impl Into<Error>) {
         let error = error.into();
         assert_eq!(self.try_send(bytes), Err(error.clone()));
-        self.is_over(error);
+        self.ends_with(error);
     }
 }

@@ -25,7 +25,7 @@ fn every_option_is_refused() {
         bytes::option(&go("disk", &[])),
         bytes::option(&OptionRequest::StructuredReply),
         bytes::raw(OptionCode::LIST, b"malformed"),
-        bytes::raw(OptionCode(0x1234), &[0; 50_000]),
+        bytes::raw(OptionCode(0x1234), &vec![0; 50_000]),
     ] {
         assert_eq!(session.refused(&option), ReplyType::ERR_SHUTDOWN);
     }

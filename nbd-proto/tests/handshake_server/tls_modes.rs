@@ -21,7 +21,7 @@ fn in_clear_everything_else_is_answered_with_a_demand_for_tls() {
         bytes::raw(OptionCode::LIST, b"malformed"),
         bytes::raw(OptionCode::SET_META_CONTEXT, b""),
         bytes::raw(OptionCode(0x1234), b"unknown"),
-        bytes::raw(OptionCode::GO, &[0; 100_000]),
+        bytes::raw(OptionCode::GO, &vec![0; 100_000]),
     ] {
         assert_eq!(session.refused(&option), ReplyType::ERR_TLS_REQD);
     }
@@ -44,7 +44,7 @@ fn export_name_in_clear_is_turned_away() {
     let error = Unavailable::TurnedAway { name, reply: ReplyType::ERR_TLS_REQD, message };
     assert_eq!(session.try_send(&bytes::option(&OptionRequest::ExportName("disk"))), Err(error.clone().into()));
     assert_eq!(session.sent(), b"");
-    session.is_over(error);
+    session.ends_with(error);
 }
 
 #[test]
@@ -82,6 +82,6 @@ fn a_style_without_tls_serves_nobody_where_it_is_required() {
         let settings = ServerHandshakeSettings::default().with_style(style).with_tls(ServerTls::Required);
         let mut session = Session::new(settings);
         assert_eq!(session.sent(), b"");
-        session.is_over(Unavailable::Tls(why));
+        session.ends_with(Unavailable::Tls(why));
     }
 }
