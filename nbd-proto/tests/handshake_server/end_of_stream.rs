@@ -63,6 +63,9 @@ fn while_somebody_else_is_to_act() {
     session.ask(&go("disk", &[]));
     ends(session, boundary("the answer to an option"));
     let mut session = Session::fixed();
+    assert!(session.send(&[bytes::option(&go("disk", &[])), b"IHAVE".to_vec()].concat()).is_some());
+    ends(session, boundary("the answer to an option"));
+    let mut session = Session::fixed();
     session.offered(&go("disk", &[]), &plain());
     ends(session, boundary("the first request"));
     let mut session = with_tls(ServerTls::Offered);

@@ -11,6 +11,7 @@ mod bytes;
 mod contexts;
 #[path = "../common/counting.rs"]
 mod counting;
+mod cutting;
 mod end_of_stream;
 mod export_name;
 mod export_name_refused;
@@ -32,7 +33,6 @@ mod reply_styles;
 mod session;
 mod shutdown;
 mod skipping;
-mod splitting;
 mod starttls;
 mod tls_modes;
 mod tls_only;

@@ -50,6 +50,14 @@ fn clear_text_behind_it_in_one_piece_ends_the_session() {
     }
 }
 
+/// A driver that looks at the status first may never hand the rest in.
+#[test]
+fn clear_text_behind_it_is_seen_in_the_very_call() {
+    let pipelined = [bytes::option(&OptionRequest::StartTls), b"I".to_vec()].concat();
+    let result = with_tls(ServerTls::Offered).server.input(&pipelined, &mut Vec::new());
+    assert_eq!(result, Err(PeerMisbehaved::ClearTextBehindStartTls.into()));
+}
+
 #[test]
 fn clear_text_behind_it_in_a_later_piece_ends_the_session() {
     let mut session = with_tls(ServerTls::Offered);
