@@ -41,6 +41,12 @@ pub enum Error {
     /// The command was not sent.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// In a server: two exports have the same name, so that clients could not tell them apart.
+    #[error("there are two exports named \"{}\"", nbd_proto::text::Escaped(.name))]
+    DuplicateExport {
+        /// Their name.
+        name: String,
+    },
     /// There is no such metadata context on this connection.
     #[error("metadata context \"{}\" was not selected on this connection", nbd_proto::text::Escaped(.name))]
     NoSuchContext {

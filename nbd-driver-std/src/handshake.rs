@@ -7,6 +7,7 @@ use nbd_proto::handshake::{Flow, Status};
 use nbd_proto::limits::MIN_INPUT_BUFFER;
 
 use crate::error::Error;
+use crate::input::Input;
 use crate::stream::Stream;
 
 /// How long a handshake may take.
@@ -27,30 +28,6 @@ impl Patience {
     }
 }
 
-/// Bytes that came and were not used yet.
-struct Input {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Input {
-    fn new() -> Self {
-        Self { buffer: vec![0; 2 * MIN_INPUT_BUFFER], start: 0, end: 0 }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    fn room(&mut self) -> &mut [u8] {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        &mut self.buffer[self.end..]
-    }
-}
-
 /// Runs a flow to its end; returns its result and bytes that came behind it.
 pub(crate) fn run<F: Flow>(
     mut flow: F,
@@ -60,13 +37,13 @@ pub(crate) fn run<F: Flow>(
 ) -> Result<(F::Output, Vec<u8>), Error> {
     let started = Instant::now();
     let mut heard = started;
-    let mut input = Input::new();
+    let mut input = Input::new(2 * MIN_INPUT_BUFFER);
     let mut out = Vec::new();
     loop {
         loop {
             match flow.input(input.bytes(), &mut out) {
                 Ok(0) => break,
-                Ok(consumed) => input.start += consumed,
+                Ok(consumed) => input.consume(consumed),
                 Err(error) => {
                     farewell(stream, &out);
                     return Err(error.into());
@@ -95,7 +72,7 @@ pub(crate) fn run<F: Flow>(
             match stream.try_recv(&mut [IoSliceMut::new(input.room())]).map_err(|error| Error::io(step(), error))? {
                 Some(0) => return Err(flow.eof().into()),
                 Some(count) => {
-                    input.end += count;
+                    input.received(count);
                     heard = Instant::now();
                 }
                 None => {}

@@ -1,4 +1,4 @@
-//! A blocking NBD client for Linux, on top of the state machine of `nbd-proto`.
+//! A blocking NBD client and a threaded server for Linux, on top of the state machines of `nbd-proto`.
 //!
 //! ```no_run
 //! use nbd_driver_std::Client;
@@ -19,12 +19,13 @@
 //! | many requests in flight from one thread | [`Client::queue`] |
 //! | what is allocated, what is dirty | [`Client::block_status`] |
 //! | what a server has | [`ConnectOptions::list`] |
+//! | serve something of your own | [`server`], [`backend`] |
 //!
-//! There is no thread behind your back. Whichever thread waits for a reply moves bytes for all of them, in both
+//! The client has no thread behind your back. Whichever thread waits for a reply moves bytes for all of them, in both
 //! directions at once, and hands over to the owner of a buffer when it is that buffer's turn: payload is received
 //! straight into the caller's memory, and sent from it.
 //!
-//! This crate does not do TLS yet; an address that demands it (`nbds`) is an error.
+//! This crate does not do TLS yet; an address that demands it (`nbds`) is an error, and the server never offers it.
 
 #![forbid(unsafe_code)]
 
@@ -35,6 +36,7 @@ mod block_status;
 mod client;
 mod error;
 mod handshake;
+mod input;
 mod options;
 mod pieces;
 mod queue;
@@ -42,6 +44,7 @@ pub mod server;
 mod stream;
 mod table;
 mod trace;
+mod waker;
 
 pub use block_status::BlockStatus;
 pub use client::{Client, ContextExtents};

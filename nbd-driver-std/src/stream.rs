@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay, socket_type};
 use rustix::net::{
@@ -13,11 +13,12 @@ use rustix::net::{
 };
 
 use crate::error::Error;
+use crate::waker::Waker;
 
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: OwnedFd,
-    wake: OwnedFd,
+    waker: Waker,
 }
 
 /// What a wait ended with. Nothing at all means that the deadline has passed.
@@ -42,13 +43,16 @@ impl Stream {
 
     /// Takes a connected stream socket.
     pub(crate) fn new(socket: OwnedFd) -> Result<Self, Error> {
+        Ok(Self::woken_by(Waker::new()?, socket))
+    }
+
+    /// The same with a waker that is there already, which cannot fail.
+    pub(crate) fn woken_by(waker: Waker, socket: OwnedFd) -> Self {
         // "both the client and server SHOULD disable Nagle's algorithm" (spec, *Protocol phases*). On sockets
         // that are not TCP both fail, and nothing is missing.
         let _ = set_tcp_nodelay(&socket, true);
         let _ = set_socket_keepalive(&socket, true);
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|error| Error::io("making an eventfd", error))?;
-        Ok(Self { socket, wake })
+        Self { socket, waker }
     }
 
     /// Receives what is there; `None` if nothing is, `Some(0)` at the end of the stream.
@@ -77,8 +81,8 @@ impl Stream {
         }
     }
 
-    /// Waits until the socket can be read (or, if wanted, written), until [`wake`](Self::wake), or until the
-    /// deadline.
+    /// Waits until the socket can be read or written, as wanted, until [`wake`](Self::wake), or until the deadline.
+    /// With neither wanted, a hang-up does not end the wait.
     pub(crate) fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<Ready> {
         let mut interest = PollFlags::empty();
         interest.set(PollFlags::IN, read);
@@ -89,17 +93,18 @@ impl Stream {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(left.subsec_nanos()),
             });
-            let mut fds = [PollFd::new(&self.socket, interest), PollFd::new(&self.wake, PollFlags::IN)];
-            match poll(&mut fds, timeout.as_ref()) {
+            let mut fds = [PollFd::new(&self.waker, PollFlags::IN), PollFd::new(&self.socket, interest)];
+            // The system tells a hang-up whether it is asked for or not.
+            let count = if interest.is_empty() { 1 } else { 2 };
+            match poll(&mut fds[..count], timeout.as_ref()) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let [socket, wake] = [fds[0].revents(), fds[1].revents()];
-            let woken = wake.contains(PollFlags::IN);
+            let (waker, socket) = (fds[0].revents(), fds[1].revents());
+            let woken = waker.contains(PollFlags::IN);
             if woken {
-                // Empties the counter; that somebody else was faster is no harm.
-                let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+                self.waker.clear();
             }
             // A hang-up or an error is told by the next receive or send.
             let failed = socket.intersects(PollFlags::HUP | PollFlags::ERR);
@@ -113,8 +118,7 @@ impl Stream {
 
     /// Ends a [`wait`](Self::wait) in another thread.
     pub(crate) fn wake(&self) {
-        // Fails only when the counter is full, and then the wait ends as well.
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        self.waker.wake();
     }
 
     /// No more bytes will be sent or received.

@@ -1,0 +1,134 @@
+//! Clients of other projects: QEMU's (tried with 10.0) and libnbd's (1.14).
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use nbd_driver_std::server::{Export, ServerOptions};
+use nbd_testkit::{Tool, pattern};
+
+use crate::disk::{Call, TestDisk};
+use crate::support::{MIB, TestServer, assert_same, must_end, serve, serve_with};
+
+/// What a program prints, if it succeeds.
+#[track_caller]
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
+    text + &errors
+}
+
+fn sparse() -> Arc<TestDisk> {
+    let mut bytes = pattern(8 * MIB as usize, 1);
+    bytes[MIB as usize..5 * MIB as usize].fill(0);
+    TestDisk::new(bytes).share()
+}
+
+#[test]
+fn qemu_io_does_every_command() {
+    let Some(mut qemu_io) = Tool::QemuIo.command() else { return };
+    must_end(move || {
+        let disk = TestDisk::empty(8 * MIB).share();
+        let server = serve(disk.clone());
+        qemu_io.args(["-f", "raw", "-t", "none", "-d", "unmap"]);
+        for command in [
+            "write -P 0x11 0 1M",
+            "write -f -P 0x22 1M 64k",
+            "write -z 512k 128k",
+            "write -z -u 64k 64k",
+            "aio_write -P 0x33 2M 300k",
+            "aio_write -P 0x44 3M 300k",
+            "aio_flush",
+            "discard 128k 64k",
+            "flush",
+            "read -P 0x11 0 64k",
+            "read -P 0 64k 128k",
+            "read -P 0x22 1M 64k",
+            "read -P 0x44 3M 300k",
+            "read -P 0x33 2097153 1001",
+        ] {
+            qemu_io.args(["-c", command]);
+        }
+        let text = output(qemu_io.arg(&server.uri));
+        assert!(!text.contains("failed"), "{text}");
+        let calls = disk.calls();
+        let has = |wanted: fn(&Call) -> bool| calls.iter().any(wanted);
+        assert!(has(|call| matches!(call, Call::Trim { .. })));
+        assert!(has(|call| matches!(call, Call::WriteZeroes { .. })));
+        assert!(has(|call| matches!(call, Call::Flush)));
+        assert!(has(|call| matches!(call, Call::Write { fua: true, .. })));
+        server.end();
+    });
+}
+
+#[test]
+fn qemu_img_maps_and_copies_both_ways() {
+    let Some(mut map) = Tool::QemuImg.command() else { return };
+    must_end(move || {
+        let disk = sparse();
+        let server = serve(disk.clone());
+        let text = output(map.args(["map", "--output=json", "-f", "raw"]).arg(&server.uri));
+        assert!(text.contains(r#""start": 1048576, "length": 4194304"#), "{text}");
+        let file = server.dir.path().join("copy");
+        let mut out = Tool::QemuImg.command().unwrap();
+        output(out.args(["convert", "-f", "raw", "-O", "raw"]).arg(&server.uri).arg(&file));
+        assert_same(&fs::read(&file).unwrap(), &disk.bytes());
+        let target = TestDisk::patterned(8 * MIB, 2).share();
+        let other = serve(target.clone());
+        let mut back = Tool::QemuImg.command().unwrap();
+        output(back.args(["convert", "-n", "-f", "raw", "-O", "raw"]).arg(&file).arg(&other.uri));
+        assert_same(&target.bytes(), &disk.bytes());
+        server.end();
+        other.end();
+    });
+}
+
+fn copy(from: &str, to: &Path) {
+    let mut nbdcopy = Tool::Nbdcopy.command().unwrap();
+    output(nbdcopy.arg(from).arg(to));
+}
+
+#[test]
+fn nbdcopy_copies_over_several_connections() {
+    if !nbd_testkit::require(&[Tool::Nbdcopy]) {
+        return;
+    }
+    must_end(|| {
+        let disk = sparse();
+        let server: TestServer = serve(disk.clone());
+        let file = server.dir.path().join("copy");
+        copy(&server.uri, &file);
+        assert_same(&fs::read(&file).unwrap(), &disk.bytes());
+        let target = TestDisk::patterned(8 * MIB, 2).share();
+        let other = serve(target.clone());
+        copy(file.to_str().unwrap(), Path::new(&other.uri));
+        assert_same(&target.bytes(), &disk.bytes());
+        server.end();
+        other.end();
+    });
+}
+
+#[test]
+fn nbdinfo_tells_what_is_served() {
+    let Some(mut info) = Tool::Nbdinfo.command() else { return };
+    must_end(move || {
+        let one = Export::shared("disk", sparse()).description("a disk with a hole");
+        let two = Export::shared("other", TestDisk::empty(MIB).share()).read_only(true);
+        let server = serve_with(ServerOptions::new(), [one, two]);
+        let text = output(info.arg("--list").arg(&server.uri));
+        for wanted in
+            ["export=\"disk\"", "a disk with a hole", "export=\"other\"", "is_read_only: true", "base:allocation"]
+        {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+        let mut map = Tool::Nbdinfo.command().unwrap();
+        let text = output(map.arg("--map").arg(&server.uri));
+        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+        let expected = [["0", "1048576", "0"], ["1048576", "4194304", "3"], ["5242880", "3145728", "0"]];
+        assert_eq!(lines, expected);
+        server.end();
+    });
+}

@@ -1,0 +1,27 @@
+//! The threaded server: with our own client, with raw bytes, and with clients of other projects.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
+
+mod backends;
+mod commands;
+mod disconnect;
+mod disk;
+mod exports;
+mod failures;
+mod gate;
+mod half_open;
+mod holes;
+mod idle;
+mod inherited;
+mod interop;
+mod leaks;
+mod limits;
+mod order;
+mod pins;
+mod raw;
+mod read_only;
+mod sockets;
+mod status;
+mod stop;
+mod support;
+mod threads;

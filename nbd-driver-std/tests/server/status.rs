@@ -1,0 +1,76 @@
+//! Block status: each context, ranges, and one extent at a time.
+
+use nbd_driver_std::ConnectOptions;
+use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
+
+use crate::disk::{BASE, Call, TestDisk};
+use crate::support::{KIB, MIB, must_end, serve};
+
+/// Data, a hole, data again.
+fn disk() -> TestDisk {
+    let mut bytes = nbd_testkit::pattern(MIB as usize, 1);
+    bytes[64 * KIB as usize..128 * KIB as usize].fill(0);
+    TestDisk::new(bytes).contexts(&[BASE, "test:seven"])
+}
+
+#[test]
+fn tells_holes_and_data() {
+    must_end(|| {
+        let server = serve(disk().share());
+        for extended in [false, true] {
+            let options = ConnectOptions::new().extended_headers(extended).meta_context(BASE);
+            let client = options.connect(&server.uri).unwrap();
+            let extents: Vec<_> = client
+                .block_status(BASE, 0..MIB)
+                .unwrap()
+                .map(|extent| extent.map(|extent| (extent.offset, extent.length, extent.flags)).unwrap())
+                .collect();
+            let expected = [(0, 64 * KIB, 0), (64 * KIB, 64 * KIB, 3), (128 * KIB, MIB - 128 * KIB, 0)];
+            assert_eq!(extents, expected);
+            client.shutdown().unwrap();
+        }
+        server.end();
+    });
+}
+
+#[test]
+fn asks_the_backend_for_each_selected_context() {
+    must_end(|| {
+        let disk = disk().share();
+        let server = serve(disk.clone());
+        let client = ConnectOptions::new().meta_context("test:seven").meta_context(BASE).connect(&server.uri).unwrap();
+        let found = client.block_status_once(4096, 8192, CommandFlags::empty()).unwrap();
+        let name = |id| client.negotiated().contexts.iter().find(|context| context.id == id).unwrap().name.clone();
+        let mut flags: Vec<_> = found.iter().map(|found| (name(found.context), found.extents[0].flags)).collect();
+        flags.sort();
+        assert_eq!(flags, [(BASE.to_owned(), 0), ("test:seven".to_owned(), 7)]);
+        assert_eq!(disk.calls().len(), 2);
+        client.shutdown().unwrap();
+        server.end();
+    });
+}
+
+#[test]
+fn passes_on_that_one_extent_is_enough() {
+    must_end(|| {
+        let disk = disk().share();
+        let server = serve(disk.clone());
+        let client = ConnectOptions::new().meta_context(BASE).connect(&server.uri).unwrap();
+        let found = client.block_status_once(0, MIB, CommandFlags::REQ_ONE).unwrap();
+        assert_eq!(found[0].extents.len(), 1);
+        assert_eq!(disk.calls(), [Call::Extents { context: BASE.into(), offset: 0, length: MIB, one: true }]);
+        client.shutdown().unwrap();
+        server.end();
+    });
+}
+
+#[test]
+fn is_not_had_without_a_context() {
+    must_end(|| {
+        let server = serve(TestDisk::empty(MIB).contexts(&[]).share());
+        let client = ConnectOptions::new().meta_context(BASE).connect(&server.uri).unwrap();
+        assert_eq!(client.negotiated().contexts, []);
+        client.shutdown().unwrap();
+        server.end();
+    });
+}
