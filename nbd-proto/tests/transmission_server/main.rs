@@ -1,0 +1,15 @@
+//! The server's transmission engine, against requests as clients send them, and as they should not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
+#[path = "../common/octets.rs"]
+mod octets;
+
+mod client;
+mod harness;
+mod setup;
+
+mod empty;
+mod golden_extended;
+mod golden_simple;
+mod golden_structured;
