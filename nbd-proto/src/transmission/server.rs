@@ -255,7 +255,9 @@ impl Server {
             served.stage = Stage::AwaitAnswer;
         }
         let flags = served.flags - CommandFlags::PAYLOAD_LEN;
-        let (command, offset, length) = (served.command, served.offset, served.length);
+        let (command, length) = (served.command, served.length);
+        // Kept for the echo, but no part of a flush.
+        let offset = if command == CommandType::FLUSH { 0 } else { served.offset };
         let takes_holes = self.replies.take_holes(command, flags);
         ServerEvent::Request(Request { id, command, flags, offset, length, takes_holes })
     }

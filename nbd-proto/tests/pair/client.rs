@@ -61,13 +61,7 @@ impl ClientSide {
     }
 
     /// Submits a command, if it can be taken now and the client finds nothing wrong with it.
-    pub(crate) fn submit(
-        &mut self,
-        command: Command,
-        data: Vec<u8>,
-        own: Option<Answer>,
-        ledger: &mut Ledger,
-    ) -> bool {
+    pub(crate) fn submit(&mut self, command: Command, data: Vec<u8>, own: Option<Answer>, ledger: &mut Ledger) -> bool {
         let Phase::Transmission(client) = &mut self.phase else { return false };
         let Ok(cookie) = client.submit(command) else { return false };
         let buffer = match command.command {
@@ -234,12 +228,7 @@ fn judge(call: &Call, result: &Result<(), CommandError>, size: u64, ledger: &mut
 }
 
 /// What came is a part of what was told, from the start of the request on.
-fn compare_extents(
-    command: Command,
-    came: &[Extent],
-    told: &[nbd_proto::wire::chunk::Descriptor],
-    size: u64,
-) {
+fn compare_extents(command: Command, came: &[Extent], told: &[nbd_proto::wire::chunk::Descriptor], size: u64) {
     let one = command.flags.contains(CommandFlags::REQ_ONE);
     assert!(!came.is_empty() && (!one || came.len() == 1), "{command:?}: {came:?}");
     let mut at = command.offset;

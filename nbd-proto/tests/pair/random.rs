@@ -46,7 +46,12 @@ fn command() -> impl Strategy<Value = Command> {
     ];
     let offset = prop_oneof![8 => 0..SIZE, 2 => (0..SIZE / 512).prop_map(|at| at * 512), 1 => any::<u64>()];
     let length = prop_oneof![4 => 1..600u64, 2 => (1..8u64).prop_map(|at| at * 512), 1 => 0..MAXIMUM + 600];
-    (kind, flags, offset, length).prop_map(|(command, flags, offset, length)| Command { command, flags, offset, length })
+    (kind, flags, offset, length).prop_map(|(command, flags, offset, length)| Command {
+        command,
+        flags,
+        offset,
+        length,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {

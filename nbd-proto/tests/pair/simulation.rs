@@ -70,9 +70,8 @@ impl Session {
             offer.block_sizes = Some(BlockSizes { minimum, preferred: 4096, maximum: MAXIMUM as u32 });
         }
         offer.contexts = vec!["base:allocation".to_owned(), "x-test:other".to_owned()];
-        let mut connect = ConnectSettings::new(name)
-            .with_extended_headers(rng.u8(..4) > 0)
-            .with_structured_replies(rng.u8(..4) > 0);
+        let mut connect =
+            ConnectSettings::new(name).with_extended_headers(rng.u8(..4) > 0).with_structured_replies(rng.u8(..4) > 0);
         for context in ["base:allocation", "x-test:other", "x-test:none"] {
             if rng.bool() {
                 connect = connect.with_meta_context(context);

@@ -33,7 +33,8 @@ fn a_write_is_answered_with_success() {
 #[test]
 fn a_command_without_content_is_answered_with_success() {
     each_way(&Setup::new(ReplyStyle::Simple), |link| {
-        for command in ["0003 0000000000000007 0000000000000000 00000000", "0004 0000000000000007 0000000000000200 00001000"]
+        for command in
+            ["0003 0000000000000007 0000000000000000 00000000", "0004 0000000000000007 0000000000000200 00001000"]
         {
             link.feed(&octets(&["25609513 0000", command].join(" ")));
             link.finish(link.requests.len() - 1).unwrap();

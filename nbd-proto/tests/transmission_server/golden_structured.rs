@@ -31,10 +31,7 @@ fn a_hole_is_told_without_its_zeroes() {
     play(|link| {
         link.feed(&octets(READ));
         link.finish_read(0, &[ReadPart::Hole(0x600)]).unwrap();
-        assert_eq!(
-            link.send_all(),
-            octets("668e33ef 0001 0002 0102030405060708 0000000c 0000000000000200 00000600")
-        );
+        assert_eq!(link.send_all(), octets("668e33ef 0001 0002 0102030405060708 0000000c 0000000000000200 00000600"));
     });
 }
 
@@ -78,10 +75,7 @@ fn an_error_has_its_words() {
         link.feed(&octets(READ));
         let failure = Failure { error: ErrorValue::EIO, message: "gone", offset: None };
         link.server.fail(link.id(0), &failure).unwrap();
-        assert_eq!(
-            link.send_all(),
-            octets("668e33ef 0001 8001 0102030405060708 0000000a 00000005 0004 'gone'")
-        );
+        assert_eq!(link.send_all(), octets("668e33ef 0001 8001 0102030405060708 0000000a 00000005 0004 'gone'"));
     });
 }
 

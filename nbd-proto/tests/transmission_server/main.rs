@@ -8,8 +8,16 @@ mod octets;
 mod client;
 mod harness;
 mod setup;
+mod verdict;
 
+mod alignment;
+mod bounds;
+mod command_flags;
 mod empty;
+mod flush;
 mod golden_extended;
 mod golden_simple;
 mod golden_structured;
+mod maximum_payload;
+mod offered;
+mod status_bounds;
