@@ -127,9 +127,10 @@ impl Server {
         matches!(self.intake, Intake::Over)
     }
 
-    /// Whether the client asked for a soft disconnect and has got all answers: the connection is to be closed.
+    /// Whether the client asked for a soft disconnect and has got all answers: the connection is to be closed. Not so
+    /// where the connection was [over](Self::over) before. May change after `input` and `sent`.
     pub const fn is_finished(&self) -> bool {
-        self.is_disconnecting() && self.table.len() == 0
+        self.over.is_none() && self.is_disconnecting() && self.table.len() == 0
     }
 
     /// The contexts that a `BLOCK_STATUS` asks about; none for any other request, and once it has been answered.
@@ -347,6 +348,8 @@ impl Server {
     pub fn landed(&mut self, count: usize) {
         if let Intake::Payload { slot, range } = &mut self.intake {
             range.start = range.start.saturating_add(count).min(range.end);
+            // What input left behind while consent was awaited may have been payload.
+            self.inside = false;
             if range.start == range.end {
                 self.intake = Intake::Received(*slot);
             }
