@@ -51,16 +51,16 @@ pub enum Observation<'a> {
     ExportName(ExportFacts),
     /// TLS is up.
     TlsEstablished,
-    /// A request was produced. Compact ones are shown in the wider form.
+    /// A request was produced, or came. Compact ones are shown in the wider form.
     Request(ExtendedRequest),
-    /// A reply header came.
+    /// A reply header came, or was produced.
     Reply {
         /// The command it answers.
         command: CommandType,
         /// The header.
         header: ReplyHeader,
     },
-    /// A command ended.
+    /// A client's command ended.
     Done {
         /// Its cookie.
         cookie: Cookie,

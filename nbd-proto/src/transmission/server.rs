@@ -209,8 +209,8 @@ impl Server {
             CompactRequest::parse(input)?.map(|(compact, consumed)| (ExtendedRequest::from(compact), consumed))
         };
         let Some((header, consumed)) = parsed else { return Ok(Advance::NOTHING) };
+        self.hook.observe(|| Observation::Request(header));
         if header.command == CommandType::DISC {
-            self.hook.observe(|| Observation::Request(header));
             self.intake = Intake::Over;
             return Ok(Advance::event(consumed, ServerEvent::Disconnect));
         }
@@ -225,7 +225,6 @@ impl Server {
             let (length, limit) = (request.payload, self.settings.max_skipped);
             return Err(PeerMisbehaved::PayloadTooLong { command: request.command, length, limit }.into());
         }
-        self.hook.observe(|| Observation::Request(header));
         let slot = self.table.insert(&request);
         if let Some(objection) = objection {
             self.object(slot, objection, request.payload);

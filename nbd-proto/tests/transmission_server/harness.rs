@@ -16,9 +16,9 @@ use crate::setup::{STYLES, Setup};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Way {
     /// How many at a time, at most.
-    piece: usize,
+    pub(crate) piece: usize,
     /// Whether payload lands in its buffer wherever that is possible. Else it is lent.
-    lands: bool,
+    pub(crate) lands: bool,
 }
 
 /// All at once, byte by byte and in odd pieces, with payload lent and landing.
@@ -62,6 +62,8 @@ pub(crate) struct Link {
     pub(crate) style: ReplyStyle,
     /// Whether each `WRITE` is consented to at once.
     pub(crate) consents: bool,
+    /// Called with each event that asks for something, at once.
+    pub(crate) caller: Option<fn(&mut Self, &Seen)>,
     /// All requests that the caller was told of, as they came.
     pub(crate) requests: Vec<Request>,
     pub(crate) buffers: Vec<Vec<u8>>,
@@ -80,6 +82,7 @@ impl Link {
             server: setup.server(),
             style: setup.style,
             consents: true,
+            caller: None,
             requests: Vec::new(),
             buffers: Vec::new(),
             error: None,
@@ -126,6 +129,7 @@ impl Link {
                     rest = &rest[advance.consumed..];
                     if let Some(event) = advance.event {
                         self.see(event);
+                        self.call();
                     }
                     if idle {
                         break;
@@ -140,6 +144,13 @@ impl Link {
             }
         }
         self.pending = rest.to_vec();
+    }
+
+    fn call(&mut self) {
+        let Some(caller) = self.caller else { return };
+        if let Some(last @ (Seen::Request(..) | Seen::Received(_))) = self.events.last().cloned() {
+            caller(self, &last);
+        }
     }
 
     /// Copies the front of `bytes` to where it belongs, and returns how many.

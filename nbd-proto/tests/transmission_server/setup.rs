@@ -20,7 +20,7 @@ const OFFERED: [&str; 3] = ["base:allocation", "x:unselected", "x:other"];
 pub(crate) const BASE: u32 = 1;
 pub(crate) const OTHER: u32 = 3;
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) style: ReplyStyle,
     pub(crate) size: u64,
