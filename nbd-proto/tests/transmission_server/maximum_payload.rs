@@ -78,7 +78,7 @@ impl Asked {
         for segment in server.outbound() {
             match segment {
                 Segment::Framing(bytes) => answer.extend_from_slice(bytes),
-                other => panic!("payload: {other:?}"),
+                Segment::Payload { owner, range } => panic!("payload of {owner:?}: {range:?}"),
             }
         }
         let verdict = chunks(&answer).first().map(Chunk::error);

@@ -50,7 +50,7 @@ struct Outcome {
 }
 
 /// Plays a stream, sending some after each piece; then the stream ends. Gives what has been sent, too.
-fn play(setup: &Setup, way: Way, stream: &[u8], pieces: &[usize], send: usize) -> (Outcome, Vec<u8>) {
+fn play(setup: &Setup, way: Way, stream: &[u8], pieces: &[usize], most: usize) -> (Outcome, Vec<u8>) {
     let mut link = Link::new(setup, way);
     link.consents = false;
     link.caller = Some(answer);
@@ -59,7 +59,7 @@ fn play(setup: &Setup, way: Way, stream: &[u8], pieces: &[usize], send: usize) -
         let (piece, behind) = rest.split_at(pieces.next().unwrap().min(rest.len()));
         rest = behind;
         link.feed(piece);
-        sent.extend(link.send(send));
+        sent.extend(link.send(most));
     }
     sent.extend(link.send_all());
     link.server.eof();
@@ -76,9 +76,9 @@ fn play(setup: &Setup, way: Way, stream: &[u8], pieces: &[usize], send: usize) -
 }
 
 /// What comes of a stream does not hang on how it is cut.
-fn assert_same(setup: &Setup, stream: &[u8], pieces: &[usize], send: usize, lands: bool) -> Outcome {
+fn assert_same(setup: &Setup, stream: &[u8], pieces: &[usize], most: usize, lands: bool) -> Outcome {
     let (whole, bytes) = play(setup, WHOLE, stream, &[usize::MAX], usize::MAX);
-    let (cut, other) = play(setup, Way { piece: usize::MAX, lands }, stream, pieces, send);
+    let (cut, other) = play(setup, Way { piece: usize::MAX, lands }, stream, pieces, most);
     assert_eq!(whole, cut);
     // Where the connection breaks, what was not sent in time is lost.
     let (short, long) = if bytes.len() < other.len() { (&bytes, &other) } else { (&other, &bytes) };
@@ -141,9 +141,9 @@ proptest! {
     fn what_comes_of_requests_does_not_hang_on_how_they_are_cut(
         (setup, stream) in stream(),
         pieces in pieces(),
-        (send, lands) in (1..200usize, any::<bool>()),
+        (most, lands) in (1..200usize, any::<bool>()),
     ) {
-        assert_same(&setup, &stream, &pieces, send, lands);
+        assert_same(&setup, &stream, &pieces, most, lands);
     }
 
     #[test]
@@ -151,7 +151,7 @@ proptest! {
         (setup, mut stream) in stream(),
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
         pieces in pieces(),
-        (send, lands) in (1..200usize, any::<bool>()),
+        (most, lands) in (1..200usize, any::<bool>()),
     ) {
         for (at, byte) in changes {
             if !stream.is_empty() {
@@ -159,7 +159,7 @@ proptest! {
                 stream[at] = byte;
             }
         }
-        assert_same(&setup, &stream, &pieces, send, lands);
+        assert_same(&setup, &stream, &pieces, most, lands);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::setup::{BASE, CHUNKED, OTHER, Setup};
 const EXTENT: [Descriptor; 1] = [Descriptor { length: 512, flags: 0 }];
 
 #[track_caller]
-fn refused(link: &Link, result: Result<(), Refused>) {
+fn refused(link: &Link, result: &Result<(), Refused>) {
     assert!(matches!(result, Err(Refused::Answer { .. })), "{result:?}");
     assert!(!link.server.wants_write());
 }
@@ -24,9 +24,11 @@ fn a_read_needs_content() {
     each_style(|link| {
         link.ask(7, CommandType::READ, 0, 512);
         let results = [link.finish(0), link.finish_status(0, &[(BASE, &EXTENT)]), link.finish_status(0, &[])];
-        results.into_iter().for_each(|result| refused(link, result));
+        for result in &results {
+            refused(link, result);
+        }
         let consent = link.server.receive(link.id(0));
-        refused(link, consent);
+        refused(link, &consent);
         link.finish_read(0, &[Data(512)]).unwrap();
     });
 }
@@ -46,7 +48,7 @@ fn the_parts_of_a_read_cover_it_and_none_is_empty() {
             &[Hole(512), Hole(512)],
         ] {
             let result = link.finish_read(0, parts);
-            refused(link, result);
+            refused(link, &result);
         }
         link.finish_read(0, &[Data(512)]).unwrap();
     });
@@ -65,7 +67,9 @@ fn what_has_no_content_gets_none() {
                 link.finish_status(number, &[(BASE, &EXTENT)]),
                 link.finish_status(number, &[]),
             ];
-            results.into_iter().for_each(|result| refused(link, result));
+            for result in &results {
+                refused(link, result);
+            }
             link.finish(number).unwrap();
             link.send_all();
         }
@@ -78,16 +82,16 @@ fn a_write_is_not_finished_before_its_payload_is_there() {
         link.consents = false;
         link.feed(&request(link.style, 7, CommandType::WRITE, CommandFlags::empty(), 0, 2));
         let result = link.finish(0);
-        refused(link, result);
+        refused(link, &result);
         link.server.receive(link.id(0)).unwrap();
         let twice = link.server.receive(link.id(0));
-        refused(link, twice);
+        refused(link, &twice);
         link.feed(b"x");
         let result = link.finish(0);
-        refused(link, result);
+        refused(link, &result);
         link.feed(b"x");
         let late = link.server.receive(link.id(0));
-        refused(link, late);
+        refused(link, &late);
         link.finish(0).unwrap();
     });
 }
@@ -99,7 +103,7 @@ fn nor_before_the_caller_knows_that_it_is() {
         link.feed(&request(link.style, 7, CommandType::WRITE, CommandFlags::empty(), 0, 2));
         link.server.landed(2);
         let result = link.finish(0);
-        refused(link, result);
+        refused(link, &result);
         link.poll();
         link.finish(0).unwrap();
     });
@@ -120,7 +124,9 @@ fn each_context_of_a_block_status_answers_once() {
                 link.finish_status(0, &[(BASE, &EXTENT), (OTHER, &EXTENT), (BASE, &EXTENT)]),
                 link.finish_status(0, &[(BASE, &EXTENT), (OTHER, &EXTENT), (2, &EXTENT)]),
             ];
-            results.into_iter().for_each(|result| refused(link, result));
+            for result in &results {
+                refused(link, result);
+            }
             link.finish_status(0, &[(OTHER, &EXTENT), (BASE, &EXTENT)]).unwrap();
             assert_eq!(chunks(&link.send_all()).len(), 2);
         });
@@ -135,7 +141,7 @@ fn each_context_has_an_extent_and_the_first_is_not_empty() {
             let empty = [Descriptor { length: 0, flags: 0 }, EXTENT[0]];
             for wrong in [&[][..], &empty] {
                 let result = link.finish_status(0, &[(BASE, &EXTENT), (OTHER, wrong)]);
-                refused(link, result);
+                refused(link, &result);
             }
             link.finish_status(0, &[(BASE, &EXTENT), (OTHER, &EXTENT)]).unwrap();
         });
@@ -152,7 +158,7 @@ fn flags_of_64_bits_need_extended_headers() {
             if style == ReplyStyle::Extended {
                 result.unwrap();
             } else {
-                refused(link, result);
+                refused(link, &result);
                 let most = [Descriptor { length: 512, flags: u64::from(u32::MAX) }];
                 link.finish_status(0, &[(BASE, &EXTENT), (OTHER, &most)]).unwrap();
             }
