@@ -1,6 +1,6 @@
 //! The transmission phase: requests out, replies in, any number at a time (spec, *Transmission*).
 //!
-//! [`Client`] is the engine. Its methods fall into four families:
+//! [`Client`] and [`Server`] are the engines. The methods of a client fall into four families:
 //!
 //! | family | methods |
 //! |---|---|
@@ -9,7 +9,11 @@
 //! | from the network | [`input`](Client::input) parses and brings events, [`landing`](Client::landing) and [`landed`](Client::landed) let payload arrive where it belongs, [`eof`](Client::eof), [`give_up`](Client::give_up) |
 //! | getters | [`negotiated`](Client::negotiated), [`in_flight`](Client::in_flight), [`wants_write`](Client::wants_write), … |
 //!
-//! Payload belongs to the caller. The engine names ranges of the caller's buffers and never sees what is in
+//! Those of a server are the same towards the network. Requests are [events](ServerEvent), and in the place of commands
+//! there are answers, also at any time and in any order: [`finish`](Server::finish),
+//! [`finish_read`](Server::finish_read), [`finish_status`](Server::finish_status) and [`fail`](Server::fail).
+//!
+//! Payload belongs to the caller. The engines name ranges of the caller's buffers and never see what is in
 //! them: not when it is sent, and not when it arrives.
 
 mod check;

@@ -8,7 +8,7 @@ pub(super) type SlotIndex = u32;
 
 #[derive(Debug)]
 pub(super) struct Slots<T> {
-    slots: Vec<Slot<T>>,
+    places: Vec<Slot<T>>,
     free: Vec<SlotIndex>,
     /// How many are taken.
     taken: usize,
@@ -23,7 +23,7 @@ struct Slot<T> {
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), taken: 0 }
+        Self { places: Vec::new(), free: Vec::new(), taken: 0 }
     }
 }
 
@@ -37,41 +37,41 @@ impl<T> Slots<T> {
     pub(super) fn insert(&mut self, fresh: impl FnOnce() -> T, reuse: impl FnOnce(&mut T)) -> SlotIndex {
         self.taken += 1;
         if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
+            let slot = &mut self.places[index as usize];
             slot.taken = true;
             reuse(&mut slot.value);
             index
         } else {
             // Generations begin at 1, so that no key is 0.
-            self.slots.push(Slot { generation: 1, taken: true, value: fresh() });
-            (self.slots.len() - 1) as SlotIndex
+            self.places.push(Slot { generation: 1, taken: true, value: fresh() });
+            (self.places.len() - 1) as SlotIndex
         }
     }
 
     pub(super) fn key(&self, index: SlotIndex) -> u64 {
-        let generation = self.slots[index as usize].generation;
+        let generation = self.places[index as usize].generation;
         u64::from(generation) << 32 | u64::from(index)
     }
 
     /// The place of a key that is not used up.
     pub(super) fn find(&self, key: u64) -> Option<SlotIndex> {
         let index = key as u32;
-        let slot = self.slots.get(index as usize)?;
+        let slot = self.places.get(index as usize)?;
         (slot.taken && u64::from(slot.generation) == key >> 32).then_some(index)
     }
 
     /// The value of a place that [`insert`](Self::insert) or [`find`](Self::find) gave.
     pub(super) fn value(&self, index: SlotIndex) -> &T {
-        &self.slots[index as usize].value
+        &self.places[index as usize].value
     }
 
     /// The same, to be changed.
     pub(super) fn value_mut(&mut self, index: SlotIndex) -> &mut T {
-        &mut self.slots[index as usize].value
+        &mut self.places[index as usize].value
     }
 
     pub(super) fn release(&mut self, index: SlotIndex) {
-        let slot = &mut self.slots[index as usize];
+        let slot = &mut self.places[index as usize];
         slot.taken = false;
         slot.generation = slot.generation.wrapping_add(1).max(1);
         self.taken -= 1;
@@ -81,9 +81,9 @@ impl<T> Slots<T> {
     /// Takes any place away that is taken, with its key. Nothing may be inserted any more after that.
     pub(super) fn pop(&mut self) -> Option<(u64, T)> {
         loop {
-            let index = self.slots.len().checked_sub(1)? as SlotIndex;
+            let index = self.places.len().checked_sub(1)? as SlotIndex;
             let key = self.key(index);
-            let slot = self.slots.pop()?;
+            let slot = self.places.pop()?;
             if slot.taken {
                 self.taken -= 1;
                 return Some((key, slot.value));

@@ -132,12 +132,16 @@ proptest! {
         after in prop::collection::vec(step(), 0..10),
     ) {
         let mut world = World::connected(setup, 1000);
-        steps.iter().for_each(|step| take(&mut world, step));
+        for step in &steps {
+            take(&mut world, step);
+        }
         take(&mut world, &Step::Cut);
         prop_assert_eq!((world.client.in_flight(), world.server.in_flight()), (0, 0));
         prop_assert!(world.client.error.is_some() && world.server.error.is_some());
         // Whatever is called now changes nothing.
-        after.iter().for_each(|step| take(&mut world, step));
+        for step in &after {
+            take(&mut world, step);
+        }
         world.ledger.assert_all_done();
     }
 }

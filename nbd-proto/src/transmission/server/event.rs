@@ -38,7 +38,7 @@ pub struct Request {
     /// How many bytes: at least 1, but 0 for a `FLUSH`. For `READ` and `WRITE` at most the maximum payload, so that
     /// it fits 32 bits.
     pub length: u64,
-    /// Whether a `READ` may be answered with [`ReadPart::Hole`]s without their zeroes being in the buffer.
+    /// Whether a `READ` may be answered with [holes](super::ReadPart::Hole) without their zeroes being in the buffer.
     pub takes_holes: bool,
 }
 

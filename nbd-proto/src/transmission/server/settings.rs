@@ -1,6 +1,6 @@
 //! What a server's engine is told beforehand.
 
-/// What a [`Server`] is told beforehand.
+/// What a [`Server`](super::Server) is told beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerSettings {
