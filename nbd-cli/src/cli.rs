@@ -7,10 +7,12 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::copy::CopyArgs;
+use crate::demo::DemoArgs;
 use crate::info::InfoArgs;
 use crate::output;
+use crate::serve::ServeArgs;
 
-/// Look at NBD servers, and copy disks from and to them.
+/// Look at NBD servers, copy disks from and to them, and serve disks.
 #[derive(Debug, Parser)]
 #[command(name = "nbd", version, propagate_version = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -25,10 +27,12 @@ pub(crate) struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
+  nbd demo
   nbd info nbd://localhost
   nbd info --list nbd+unix:///?socket=/run/nbd.sock
   nbd copy nbd://server/disk disk.img
-  nbd copy disk.img nbd://server/disk";
+  nbd copy disk.img nbd://server/disk
+  nbd serve --unix /run/nbd.sock file:disk.img";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -36,6 +40,10 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Copy a disk between NBD servers, files, devices and pipes
     Copy(CopyArgs),
+    /// Serve disks in memory, files and devices over NBD
+    Serve(ServeArgs),
+    /// Show in a few seconds what NBD is: a server and a client talk to each other
+    Demo(DemoArgs),
     /// Print a script that completes this command in a shell
     #[command(after_help = "Examples:
   nbd completion bash > ~/.local/share/bash-completion/completions/nbd

@@ -47,7 +47,8 @@ pub(crate) fn list(options: &ConnectOptions, uri: &NbdUri) -> anyhow::Result<Lis
     options.list_uri(uri).with_context(|| uri.to_string())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// A time on the command line.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "expected a number of seconds, such as 10 or 0.5".to_owned())?;
     match Duration::try_from_secs_f64(number) {
         Ok(duration) if duration.as_millis() > 0 && number < 1e9 => Ok(duration),

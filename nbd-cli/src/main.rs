@@ -1,14 +1,18 @@
-//! The command `nbd`: looks at NBD servers, and copies disks from and to them.
+//! The command `nbd`: looks at NBD servers, copies disks from and to them, and serves disks.
 
 #![forbid(unsafe_code)]
 
 mod cli;
 mod copy;
+mod demo;
 mod info;
 mod link;
 mod log;
 mod output;
+mod private_dir;
 mod report;
+mod serve;
+mod size;
 
 use std::process::ExitCode;
 
@@ -26,6 +30,8 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Info(args) => info::run(args),
         Command::Copy(args) => copy::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Completion { shell } => cli::completion(*shell),
     };
     outcome.unwrap_or_else(|error| report::failure(&error))

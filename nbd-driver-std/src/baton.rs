@@ -128,8 +128,8 @@ impl Shared {
         Self { stream, state: Mutex::new(state), request_timeout }
     }
 
-    /// A thread that panicked with the lock (the only foreign code in here is a subscriber to the traces) may have
-    /// left a request half written: nothing more must be sent.
+    /// A thread that panicked with the lock (the only foreign code in here is an observer, or a subscriber to the
+    /// traces) may have left a request half written: nothing more must be sent.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| {
             self.state.clear_poison();

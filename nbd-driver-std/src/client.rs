@@ -69,7 +69,7 @@ impl Client {
 
     pub(crate) fn start(stream: Stream, negotiated: Negotiated, rest: &[u8], options: &ConnectOptions) -> Self {
         let mut engine = transmission::Client::new(negotiated.clone(), options.engine);
-        engine.set_observer(trace::observer());
+        engine.set_observer(trace::observer_with(options.watcher.as_ref()));
         let facts = Facts {
             negotiated,
             oversize: options.oversize,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nbd_proto::handshake::{Connect, ConnectSettings, List, ListSettings, Listing};
 use nbd_proto::limits::HandshakeLimits;
+use nbd_proto::observe::Observation;
 use nbd_proto::transmission::{Checks, ClientSettings};
 use nbd_proto::uri::{NbdUri, TlsUse};
 
@@ -13,7 +14,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::handshake::{self, Patience};
 use crate::stream::Stream;
-use crate::trace;
+use crate::trace::{self, Watcher};
 
 /// What happens to a request that is longer than the server takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -64,6 +65,7 @@ pub struct ConnectOptions {
     meta_contexts: Vec<String>,
     list_contexts: bool,
     limits: HandshakeLimits,
+    pub(crate) watcher: Option<Watcher>,
 }
 
 impl Default for ConnectOptions {
@@ -80,6 +82,7 @@ impl Default for ConnectOptions {
             meta_contexts: Vec::new(),
             list_contexts: false,
             limits: HandshakeLimits::default(),
+            watcher: None,
         }
     }
 }
@@ -185,6 +188,22 @@ impl ConnectOptions {
         self
     }
 
+    /// Sees each step that the protocol takes: messages of the handshake, then requests, reply headers and ends of
+    /// commands. For tools that explain a connection; default: none, which costs nothing. It is called by whichever
+    /// thread moves bytes, while the connection waits for it: it must be quick, and must not use the client.
+    ///
+    /// ```no_run
+    /// use nbd_driver_std::ConnectOptions;
+    ///
+    /// let client = ConnectOptions::new().observer(|step| println!("{step:?}")).connect("nbd://localhost")?;
+    /// # Ok::<(), nbd_driver_std::Error>(())
+    /// ```
+    #[must_use]
+    pub fn observer(mut self, observer: impl Fn(&Observation<'_>) + Send + Sync + 'static) -> Self {
+        self.watcher = Some(Watcher::new(observer));
+        self
+    }
+
     /// Connects to the export that an NBD URI names.
     pub fn connect(&self, uri: &str) -> Result<Client, Error> {
         self.connect_uri(&NbdUri::parse(uri)?)
@@ -215,7 +234,7 @@ impl ConnectOptions {
             .with_limits(self.limits);
         let stream = self.open(uri)?;
         let mut flow = List::new(settings);
-        flow.set_observer(trace::observer());
+        flow.set_observer(trace::observer_with(self.watcher.as_ref()));
         let (listing, _) = handshake::run(flow, &stream, self.patience, &uri.to_string())?;
         Ok(listing)
     }
@@ -235,7 +254,7 @@ impl ConnectOptions {
             .with_limits(self.limits);
         settings.meta_contexts.clone_from(&self.meta_contexts);
         let mut flow = Connect::new(settings);
-        flow.set_observer(trace::observer());
+        flow.set_observer(trace::observer_with(self.watcher.as_ref()));
         let (negotiated, rest) = handshake::run(flow, &stream, self.patience, peer)?;
         Ok(Client::start(stream, negotiated, &rest, self))
     }

@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_two_characters() {
         assert_eq!(cut(&"a".repeat(4097)), "a".repeat(4096));
-        let text = "\u{20ac}".repeat(2000);
-        assert_eq!(cut(&text), &text[..4095], "3 bytes each");
+        let text = ["a", &"\u{20ac}".repeat(2000)].concat();
+        assert_eq!(cut(&text), &text[..4096], "the next character would end at 4099");
     }
 
     #[test]

@@ -105,36 +105,3 @@ impl Export {
 fn with_name(uri: &NbdUri, name: &str) -> String {
     uri.clone().with_export_name(name).map_or_else(|_| uri.scheme().to_owned() + ":", |uri| uri.to_string())
 }
-
-/// A size with the largest unit that leaves no remainder: `10M`, `1000`.
-pub(crate) fn human_size(size: u64) -> String {
-    let mut number = size;
-    let mut units = ["", "K", "M", "G", "T", "P", "E"].iter();
-    let mut unit = units.next();
-    while number != 0 && number % 1024 == 0 {
-        number /= 1024;
-        unit = units.next();
-    }
-    format!("{number}{}", unit.unwrap_or(&""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::human_size;
-
-    #[test]
-    fn sizes_have_the_largest_unit_that_divides_them() {
-        for (size, shown) in [
-            (0, "0"),
-            (1000, "1000"),
-            (1024, "1K"),
-            (10 << 20, "10M"),
-            (2_125_119_488, "2075312K"),
-            (3 << 40, "3T"),
-            (1 << 63, "8E"),
-            (u64::MAX, "18446744073709551615"),
-        ] {
-            assert_eq!(human_size(size), shown);
-        }
-    }
-}

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use nbd_proto::handshake::ReplyStyle;
 use nbd_proto::text::Escaped;
 
-use super::facts::{Details, Export, FLAGS, Report, human_size};
+use super::facts::{Details, Export, FLAGS, Report};
 use super::paint::{Paint, Tone};
+use crate::size;
 
 pub(crate) fn report(report: &Report, paint: Paint, out: &mut impl Write) -> io::Result<()> {
     let tls = if report.tls { "with TLS" } else { "without TLS" };
@@ -28,7 +29,7 @@ fn export(export: &Export, paint: Paint, out: &mut impl Write) -> io::Result<()>
         writeln!(out, "\tdescription: {}", Escaped(description))?;
     }
     if let Details::Known(info) = &export.details {
-        let human = human_size(info.size);
+        let human = size::human(info.size);
         let exact = info.size.to_string();
         let human = if human == exact { String::new() } else { format!(" ({human})") };
         writeln!(out, "\texport-size: {exact}{human}")?;

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use nbd_proto::handshake::ReplyStyle;
 use serde_json::{Map, Value, json};
 
-use super::facts::{Details, Export, FLAGS, Report, human_size};
+use super::facts::{Details, Export, FLAGS, Report};
+use crate::size;
 
 pub(crate) fn report(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let value = json!({
@@ -43,7 +44,7 @@ fn export(export: &Export) -> Value {
                 put("block_size_maximum", json!(sizes.maximum));
             }
             put("export-size", json!(info.size));
-            put("export-size-str", json!(human_size(info.size)));
+            put("export-size-str", json!(size::human(info.size)));
         }
         Details::Refused(refusal) => put("error", json!(refusal.to_string())),
         Details::Unknown => {}

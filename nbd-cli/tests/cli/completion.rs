@@ -6,15 +6,18 @@ use crate::common::nbd;
 fn each_shell_gets_a_script() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let run = nbd(["completion", shell]).ok();
-        assert!(run.text().contains("request-size"), "{shell}");
+        for word in ["request-size", "max-connections", "demo"] {
+            assert!(run.text().contains(word), "{shell}: {word}");
+        }
     }
     assert_eq!(nbd(["completion", "cmd.exe"]).code, Some(1));
 }
 
 #[test]
 fn help_has_examples_and_bounds() {
-    for command in [&["--help"][..], &["info", "--help"], &["copy", "--help"], &["completion", "--help"]] {
-        let run = nbd(command).ok();
+    for command in ["", "info", "copy", "serve", "demo", "completion"] {
+        let args = [command, "--help"].into_iter().filter(|arg| !arg.is_empty());
+        let run = nbd(args).ok();
         assert!(run.text().contains("Examples:"), "{command:?}");
     }
     for command in ["info", "copy"] {
@@ -27,7 +30,7 @@ fn help_has_examples_and_bounds() {
 
 #[test]
 fn the_version_is_told() {
-    for command in [&["--version"][..], &["-V"], &["info", "--version"], &["copy", "-V"]] {
+    for command in [&["--version"][..], &["-V"], &["info", "--version"], &["copy", "-V"], &["serve", "-V"]] {
         assert!(nbd(command).ok().text().ends_with(concat!(env!("CARGO_PKG_VERSION"), "\n")), "{command:?}");
     }
 }

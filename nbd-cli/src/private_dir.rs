@@ -1,0 +1,25 @@
+//! A directory that nobody else can look into.
+
+use std::env;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+/// Paths of Unix sockets end after 107 bytes (unix(7)); this leaves room for a file's name.
+const LONGEST: usize = 90;
+
+/// A new one, for a socket in it. It is removed with all that is in it when the value is dropped.
+pub(crate) fn new() -> anyhow::Result<TempDir> {
+    let mut base = env::temp_dir();
+    if base.as_os_str().len() > LONGEST - "/nbd-XXXXXX".len() {
+        base = PathBuf::from("/tmp");
+    }
+    tempfile::Builder::new()
+        .prefix("nbd-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(&base)
+        .with_context(|| format!("making a directory for the socket in {}", base.display()))
+}

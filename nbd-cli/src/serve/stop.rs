@@ -1,0 +1,106 @@
+//! The end of a server: who may end it, and how long that takes.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use nbd_driver_std::server::{Running, Summary};
+use rustix::process::Signal;
+
+use super::command::Child;
+use super::events::{Event, Events};
+
+/// How long requests that have begun may take to be finished.
+pub(super) const GRACE: Duration = Duration::from_millis(1500);
+
+/// How long a command has to end after a signal, before it is killed.
+const COMMAND_GRACE: Duration = Duration::from_millis(1500);
+
+/// From the first signal to the end of the program, whatever hangs.
+const LIMIT: Duration = Duration::from_millis(2800);
+
+/// Serves until a signal comes.
+pub(super) fn on_signal(running: Running, events: &Events) -> anyhow::Result<ExitCode> {
+    let stopper = running.stopper();
+    watch(running, events)?;
+    loop {
+        match events.next(None) {
+            Some(Event::Signal(_)) => break,
+            Some(Event::Stopped(result)) => return over(&result?),
+            Some(Event::CommandEnded) | None => {}
+        }
+    }
+    stopper.stop();
+    end(events, Instant::now() + LIMIT)
+}
+
+/// Serves until the command ends.
+pub(super) fn after_command(running: Running, child: Child, events: &Events) -> anyhow::Result<ExitCode> {
+    let stopper = running.stopper();
+    watch(running, events)?;
+    let mut signalled: Option<Instant> = None;
+    let mut result = None;
+    loop {
+        match events.next(signalled.map(|at| at + COMMAND_GRACE)) {
+            Some(Event::CommandEnded) => break,
+            Some(Event::Signal(signal)) if child.has_its_own(signal) => {}
+            Some(Event::Signal(signal)) => {
+                if signalled.is_some() {
+                    return Ok(by_signal(signal));
+                }
+                signalled = Some(Instant::now());
+                child.send(signal);
+            }
+            // There is nothing to serve it any more.
+            Some(Event::Stopped(early)) => {
+                result = Some(early);
+                signalled.get_or_insert_with(Instant::now);
+                child.send(Signal::TERM);
+            }
+            None => {
+                child.send(Signal::KILL);
+                break;
+            }
+        }
+    }
+    let code = child.exit_code()?;
+    if let Some(result) = result {
+        over(&result?)?;
+    } else {
+        stopper.stop();
+        end(events, signalled.unwrap_or_else(Instant::now) + LIMIT)?;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Makes the server's end an event.
+fn watch(running: Running, events: &Events) -> anyhow::Result<()> {
+    events.source("nbd-wait", move |sender| {
+        let _ = sender.send(Event::Stopped(running.wait()));
+    })
+}
+
+/// Waits until the server, which was told to stop, has stopped.
+fn end(events: &Events, deadline: Instant) -> anyhow::Result<ExitCode> {
+    loop {
+        match events.next(Some(deadline)) {
+            Some(Event::Stopped(result)) => return over(&result?),
+            Some(Event::Signal(signal)) => return Ok(by_signal(signal)),
+            Some(Event::CommandEnded) => {}
+            None => bail!("a disk did not finish its requests in time; they are given up"),
+        }
+    }
+}
+
+fn over(summary: &Summary) -> anyhow::Result<ExitCode> {
+    tracing::debug!(?summary, "stopped");
+    match summary.left_behind {
+        0 => Ok(ExitCode::SUCCESS),
+        _ => bail!("a disk did not finish its requests in time; they are given up"),
+    }
+}
+
+/// The second signal: no more patience.
+fn by_signal(signal: Signal) -> ExitCode {
+    ExitCode::from(128 + u8::try_from(signal.as_raw()).unwrap_or_default())
+}

@@ -1,0 +1,66 @@
+//! Files that cannot be served are told at the start, with what to do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use crate::common::{nbd, write};
+use crate::serve::socket_in;
+use crate::serving::Serving;
+
+fn refused(path: &std::path::Path) -> String {
+    nbd(["serve", "--tcp=:0", &format!("file:{}", path.display())]).failure()
+}
+
+#[test]
+fn one_that_is_missing_can_be_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let failure = refused(&path);
+    assert!(failure.contains("No such file"), "{failure}");
+    let hint = failure.split('`').nth(1).unwrap();
+    assert!(Command::new("sh").args(["-c", hint]).status().unwrap().success(), "{hint}");
+    let mut server = Serving::start(["--unix", &socket_in(dir.path()), &format!("file:{}", path.display())]);
+    assert_eq!(nbd(["info", "--size", &server.line()]).ok().text(), "1073741824\n");
+}
+
+#[test]
+fn what_is_no_disk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, says) in [
+        (dir.path(), "a directory is no disk"),
+        (&socket, "a socket is no disk"),
+        (&pipe, "a pipe is no disk"),
+        ("/dev/null".as_ref(), "a character device is no disk"),
+    ] {
+        let failure = refused(path);
+        assert!(failure.contains(says), "{failure}");
+    }
+}
+
+#[test]
+fn one_that_may_only_be_read_is_served_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    write(&image, &[1; 4096]);
+    fs::set_permissions(&image, fs::Permissions::from_mode(0o444)).unwrap();
+    let may_write = fs::File::options().write(true).open(&image).is_ok();
+    if !may_write {
+        let failure = refused(&image);
+        assert!(failure.contains("--read-only"), "{failure}");
+    }
+    let backend = format!("file:{}", image.display());
+    let mut server = Serving::start(["--read-only", "--unix", &socket_in(dir.path()), &backend]);
+    assert_eq!(nbd(["copy", &server.line(), "-"]).ok().bytes, [1; 4096]);
+}
+
+#[test]
+fn a_file_of_an_export_is_looked_at_too() {
+    let failure = nbd(["serve", "--tcp=:0", "--export=a=file:/no/such/file", "null:1"]).failure();
+    assert!(failure.contains("file:/no/such/file"), "{failure}");
+}
