@@ -60,7 +60,7 @@ pub enum Observation<'a> {
         /// The header.
         header: ReplyHeader,
     },
-    /// A command of a client ended.
+    /// A client's command ended.
     Done {
         /// Its cookie.
         cookie: Cookie,

@@ -59,7 +59,7 @@ mod tests {
     fn a_long_text_is_cut_between_two_characters() {
         assert_eq!(cut(&"a".repeat(4097)), "a".repeat(4096));
         let text = ["a", &"\u{20ac}".repeat(2000)].concat();
-        assert_eq!(cut(&text), &text[..=3 * 1365], "the next character would end at 4099");
+        assert_eq!(cut(&text), &text[..4096], "the next character would end at 4099");
     }
 
     #[test]

@@ -131,7 +131,9 @@ impl Transmission<'_> {
             } else if idle && order == Order::Finish {
                 return Ok(End::Stopped);
             }
-            self.wait()?;
+            if self.workers.as_ref().is_none_or(Workers::may_sleep) {
+                self.wait()?;
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! A block device as a disk. Loop devices, which are files in truth, are what a test can have.
 
 use nbd_driver_std::backend::{Backend, ZeroMode};
-use proptest::prelude::*;
 
 use crate::loop_device::open_loop;
-use crate::model::{SIZE, check, requests};
+use crate::model::{SIZE, check};
+use crate::model_runs::with_requests;
 use crate::support::{MAY_HOLE, MIB, allocated, is_zero, read, sparse_file};
 
 /// A whole number of sectors.
@@ -59,13 +59,14 @@ fn zeroes_that_stay_allocated_are_not_promised_to_be_fast() {
     assert!(allocated(file.as_file()) >= MIB / 2);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn it_is_like_the_model(requests in requests()) {
-        let file = sparse_file(&std::env::temp_dir(), DEVICE);
-        let Some(device) = open_loop(file.path()) else { return Ok(()) };
-        check(&device, &requests);
+#[test]
+fn it_is_like_the_model() {
+    let new = || sparse_file(&std::env::temp_dir(), DEVICE);
+    if open_loop(new().path()).is_none() {
+        return;
     }
+    with_requests(8, |requests| {
+        let file = new();
+        check(&open_loop(file.path()).unwrap(), requests);
+    });
 }

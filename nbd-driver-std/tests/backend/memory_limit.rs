@@ -13,6 +13,7 @@ const LIMIT: u64 = MIB;
 fn fill(memory: &Memory) -> (u64, Failure) {
     let mut at = 0;
     loop {
+        assert!(at < 256 * MIB, "there is no limit");
         match memory.write(b"x", at, false) {
             Ok(()) => at += 64 * KIB,
             Err(failure) => return (at, failure),
@@ -54,7 +55,7 @@ fn a_refused_write_leaves_nothing_counted() {
 #[test]
 fn zeroes_that_stay_allocated_count() {
     let memory = Memory::new(1 << 62).with_limit(LIMIT);
-    let failure = memory.write_zeroes(0, 1 << 62, NO_HOLE).unwrap_err();
+    let failure = memory.write_zeroes(1 << 50, 256 * MIB, NO_HOLE).unwrap_err();
     assert_eq!(failure.error, ErrorValue::ENOSPC);
     assert!(memory.used() > LIMIT / 2 && memory.used() <= LIMIT, "{} bytes", memory.used());
     memory.write_zeroes(0, 1 << 62, MAY_HOLE).unwrap();
@@ -71,6 +72,9 @@ fn a_system_without_memory_is_an_error_too() {
         let (end, failure) = fill(&memory);
         assert_eq!(failure, Failure::new(ErrorValue::ENOSPC, "out of memory"));
         assert!(end > 0);
+        let used = memory.used();
+        memory.write(b"x", end, false).unwrap_err();
+        assert_eq!(memory.used(), used, "what was not had is not counted");
         memory.trim(0, MIB, false).unwrap();
         memory.write(b"x", end, false).unwrap();
         return;

@@ -1,6 +1,6 @@
 //! Clients that connect and get no further: they harm nobody.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::Duration;
 
 use nbd_driver_std::server::{Export, ServerOptions};
@@ -48,6 +48,10 @@ fn a_handshake_has_its_time() {
         let mut half = Raw::greeted(&server.socket());
         half.send(b"IHAVEOPT");
         half.expect_end();
+        let mut talkative = Raw::greeted(&server.socket());
+        let list = [b"IHAVEOPT", &OPT_LIST.to_be_bytes()[..], &0u32.to_be_bytes()].concat();
+        // Until the server hangs up, each question has an answer.
+        while talkative.0.write_all(&list).is_ok() && talkative.0.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
         let used = server.connect();
         used.read_at(&mut [0; 512], 0).unwrap();
         used.shutdown().unwrap();

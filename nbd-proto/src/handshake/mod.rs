@@ -1,7 +1,7 @@
 //! The handshake: from the server's first byte to the moment when requests may be sent, or until both have
 //! said goodbye (spec, *Handshake*).
 //!
-//! Two levels:
+//! For a client, two levels:
 //!
 //! - [`ClientHandshake`] is the engine. It haggles one option at a time, and the caller chooses each.
 //! - [`Connect`] and [`List`] are whole flows on top of it: reach an export; ask what a server has. Both are
@@ -11,6 +11,37 @@
 //! `out`, and looks at [`Status`]. It reads and writes at the same time, because a server may answer the
 //! beginning of a long option before it has read the end. On an error it still writes what is in `out`, as far
 //! as that goes without waiting (it is a courtesy `ABORT`), and hangs up.
+//!
+//! For a server there is [`ServerHandshake`]. It answers by itself what it can, and asks its caller for the rest: which
+//! exports there are, and what each of them is like.
+//!
+//! ```
+//! use nbd_proto::handshake::{Offer, ServerHandshake, ServerHandshakeEvent, ServerHandshakeSettings, ServerStatus};
+//! use nbd_proto::wire::{flags::TransmissionFlags, number::ReplyType};
+//! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+//!
+//! /// Hands in what came from a client, answers what it asks, and returns how much of it was consumed.
+//! fn serve(handshake: &mut ServerHandshake, input: &[u8], out: &mut Vec<u8>) -> Result<usize> {
+//!     let disk = Offer::new(1 << 30, TransmissionFlags::SEND_FLUSH).with_context("base:allocation");
+//!     let mut consumed = 0;
+//!     loop {
+//!         let advance = handshake.input(&input[consumed..], out)?;
+//!         consumed += advance.consumed;
+//!         match advance.event {
+//!             Some(ServerHandshakeEvent::List) => handshake.list([("disk", "the only one")], out)?,
+//!             Some(ServerHandshakeEvent::LookUp(it)) if it.name == "disk" => handshake.offer(&disk, out)?,
+//!             Some(_) => handshake.refuse(ReplyType::ERR_UNKNOWN, "there is only \"disk\"", out)?,
+//!             None if advance.consumed == 0 => return Ok(consumed),
+//!             None => {}
+//!         }
+//!     }
+//! }
+//! # let mut out = Vec::new();
+//! # let mut handshake = ServerHandshake::new(ServerHandshakeSettings::default(), &mut out);
+//! # let input = b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\x04disk";
+//! # assert_eq!(serve(&mut handshake, input, &mut out).unwrap(), input.len());
+//! # assert_eq!(handshake.status(), ServerStatus::Ready);
+//! ```
 
 mod client;
 mod connect;
@@ -99,7 +130,8 @@ pub trait Flow {
 pub struct Advance<E> {
     /// How many bytes of the input were used.
     pub consumed: usize,
-    /// What happened, if anything did. With nothing consumed and no event, more input is needed.
+    /// What happened, if anything did. With nothing consumed and no event, more input is needed, or somebody else is
+    /// to act: `status` tells.
     pub event: Option<E>,
 }
 

@@ -54,22 +54,27 @@ pub enum ServerHandshakeEvent<'a> {
 /// The server's handshake engine: greets a client, then answers its options, one at a time.
 ///
 /// ```text
-///   oldstyle                                           offer
-///   LookUpOldstyle ──────────────▶ AwaitAnswer ──────────────────────────▶ Ready
-///                                                                            ▲
-///   newstyle                       INFO, GO, EXPORT_NAME, LIST,              │ offer, to GO
-///   AwaitClientFlags               LIST_ and SET_META_CONTEXT                │ or EXPORT_NAME
-///        │                ┌──────────────────────────────▶ AwaitAnswer ──────┤
-///        ▼                │                                                  │
-///   AwaitOption ──────────┤◀─────────────────────────────────────────────────┘
-///      ▲ ▲ ▲              │                    list, refuse, offer to another
-///      │ │ └──────────────┤ STRUCTURED_REPLY, EXTENDED_HEADERS, what is invalid
-///      │ │                │
-///      │ └─ SkipOption ◀──┤ unknown, too long, or not to be had now
-///      │        │         │
-///      │        └─────────┼──▶ Closed    ABORT
-///      │ tls_established  ▼ STARTTLS
-///      └──────────── SwitchToTls
+///   oldstyle                                       offer
+///   LookUpOldstyle ────────────────▶ AwaitAnswer ──────────────────▶ Ready
+///                                                                      ▲
+///   newstyle                                                           │
+///   AwaitClientFlags                                                   │
+///        │                                                             │
+///        ▼         LIST, or about an export            offer, to GO or EXPORT_NAME
+///   AwaitOption ───────────────────▶ AwaitAnswer ──────────────────────┘
+///    │ ▲ ▲ ▲ ▲                            │ list, refuse, offer to another option
+///    │ │ │ │ └────────────────────────────┘
+///    │ │ │ │
+///    │ │ │ └── STRUCTURED_REPLY, EXTENDED_HEADERS, what is malformed: answered at once
+///    │ │ │
+///    │ │ └─────────────────────────┐
+///    ├─┼────────────────────▶ SkipOption ──▶ Closed
+///    │ │  unknown, too long,               ABORT
+///    │ │  not to be had now
+///    │ │      tls_established
+///    │ └─────────────────────────┐
+///    └──────────────────────▶ SwitchToTls
+///              STARTTLS
 ///
 ///   refuse, to EXPORT_NAME or oldstyle; an error, end of stream:   any ──▶ failed, for good
 /// ```

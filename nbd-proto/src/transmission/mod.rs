@@ -9,7 +9,7 @@
 //! | from the network | [`input`](Client::input) parses and brings events, [`landing`](Client::landing) and [`landed`](Client::landed) let payload arrive where it belongs, [`eof`](Client::eof), [`give_up`](Client::give_up) | [`input`](Server::input), [`landing`](Server::landing), [`landed`](Server::landed), [`eof`](Server::eof), [`give_up`](Server::give_up) |
 //! | getters | [`negotiated`](Client::negotiated), [`in_flight`](Client::in_flight), [`wants_write`](Client::wants_write), … | [`negotiated`](Server::negotiated), [`in_flight`](Server::in_flight), [`wants_read`](Server::wants_read), [`is_finished`](Server::is_finished), … |
 //!
-//! Payload belongs to the caller. The engine names ranges of the caller's buffers and never sees what is in
+//! Payload belongs to the caller. The engines name ranges of the caller's buffers and never see what is in
 //! them: not when it is sent, and not when it arrives.
 
 mod check;

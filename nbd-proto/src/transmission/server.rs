@@ -127,9 +127,10 @@ impl Server {
         matches!(self.intake, Intake::Over)
     }
 
-    /// Whether the client asked for a soft disconnect and has got all answers: the connection is to be closed.
+    /// Whether the client asked for a soft disconnect and has got all answers: the connection is to be closed. Not so
+    /// where the connection was [over](Self::over) before. May change after `input` and `sent`.
     pub const fn is_finished(&self) -> bool {
-        self.is_disconnecting() && self.table.len() == 0
+        self.over.is_none() && self.is_disconnecting() && self.table.len() == 0
     }
 
     /// The contexts that a `BLOCK_STATUS` asks about; none for any other request, and once it has been answered.
@@ -208,8 +209,8 @@ impl Server {
             CompactRequest::parse(input)?.map(|(compact, consumed)| (ExtendedRequest::from(compact), consumed))
         };
         let Some((header, consumed)) = parsed else { return Ok(Advance::NOTHING) };
+        self.hook.observe(|| Observation::Request(header));
         if header.command == CommandType::DISC {
-            self.hook.observe(|| Observation::Request(header));
             self.intake = Intake::Over;
             return Ok(Advance::event(consumed, ServerEvent::Disconnect));
         }
@@ -224,7 +225,6 @@ impl Server {
             let (length, limit) = (request.payload, self.settings.max_skipped);
             return Err(PeerMisbehaved::PayloadTooLong { command: request.command, length, limit }.into());
         }
-        self.hook.observe(|| Observation::Request(header));
         let slot = self.table.insert(&request);
         if let Some(objection) = objection {
             self.object(slot, objection, request.payload);
@@ -255,7 +255,9 @@ impl Server {
             served.stage = Stage::AwaitAnswer;
         }
         let flags = served.flags - CommandFlags::PAYLOAD_LEN;
-        let (command, offset, length) = (served.command, served.offset, served.length);
+        let (command, length) = (served.command, served.length);
+        // Kept for the echo, but no part of a flush.
+        let offset = if command == CommandType::FLUSH { 0 } else { served.offset };
         let takes_holes = self.replies.take_holes(command, flags);
         ServerEvent::Request(Request { id, command, flags, offset, length, takes_holes })
     }
@@ -345,6 +347,8 @@ impl Server {
     pub fn landed(&mut self, count: usize) {
         if let Intake::Payload { slot, range } = &mut self.intake {
             range.start = range.start.saturating_add(count).min(range.end);
+            // What input left behind while consent was awaited may have been payload.
+            self.inside = false;
             if range.start == range.end {
                 self.intake = Intake::Received(*slot);
             }

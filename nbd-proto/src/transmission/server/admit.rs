@@ -31,7 +31,11 @@ impl Admitted {
         // payload all the same.
         let has_payload = command == CommandType::WRITE
             || (style == ReplyStyle::Extended && flags.contains(CommandFlags::PAYLOAD_LEN));
-        Self { cookie, command, flags, offset, length, payload: if has_payload { length } else { 0 } }
+        let payload = if has_payload { length } else { 0 };
+        // "For a flush request, *length* and *offset* are reserved, and MUST be set to all-zero" (spec,
+        // `NBD_CMD_FLUSH`). Whatever stands there means nothing; but the offset is to be echoed.
+        let length = if command == CommandType::FLUSH { 0 } else { length };
+        Self { cookie, command, flags, offset, length, payload }
     }
 
     /// Whether contexts are named in the payload (extended-headers extension, `NBD_CMD_BLOCK_STATUS`).

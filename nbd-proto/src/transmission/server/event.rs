@@ -33,11 +33,12 @@ pub struct Request {
     pub command: CommandType,
     /// How. `PAYLOAD_LEN` is not shown: it is the engine's business.
     pub flags: CommandFlags,
-    /// Where, in bytes from the start of the export.
+    /// Where, in bytes from the start of the export. 0 for a `FLUSH`, which has no range.
     pub offset: u64,
-    /// How many bytes.
+    /// How many bytes: at least 1, but 0 for a `FLUSH`. For `READ` and `WRITE` at most the maximum payload, so that
+    /// it fits 32 bits.
     pub length: u64,
-    /// Whether a `READ` may be answered with [`ReadPart::Hole`](super::ReadPart::Hole)s without their zeroes being in the buffer.
+    /// Whether a `READ` may be answered with [holes](super::ReadPart::Hole) without their zeroes being in the buffer.
     pub takes_holes: bool,
 }
 
