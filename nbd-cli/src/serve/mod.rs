@@ -52,7 +52,7 @@ pub(crate) struct ServeArgs {
     /// Listen on TCP; the port may be 0 for any free one
     ///
     /// HOST alone takes port 10809, and :PORT alone takes 127.0.0.1. An IPv6 address stands in brackets. 0.0.0.0 or
-    /// [::] serves the whole network: there is no TLS and no password, so whoever can connect can read and write.
+    /// `[::]` serves the whole network: there is no TLS and no password, so whoever can connect can read and write.
     #[arg(long, value_name = "HOST:PORT", group = "listen", value_parser = TcpAddress::parse)]
     tcp: Option<TcpAddress>,
 
