@@ -295,8 +295,8 @@ impl Server {
         request.range_objection(&self.facts).map_or(Ok(()), Err)
     }
 
-    /// Consents to the payload of a `WRITE`: there is a buffer for it. Refused if the request does not await that, or is
-    /// not in flight any more.
+    /// Consents to the payload of a `WRITE`: there is a buffer for it. Refused if the request does not await that, or
+    /// is not in flight any more.
     pub fn receive(&mut self, id: RequestId) -> Result<(), Refused> {
         let slot = self.awaited(id)?;
         if self.intake != Intake::Consent(slot) {

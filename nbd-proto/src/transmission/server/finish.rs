@@ -49,7 +49,8 @@ impl Server {
 
     /// Answers a `BLOCK_STATUS`: for each context that it [asks about](Self::contexts), what consecutive ranges from
     /// the request's offset on are like. What cannot be told (past the end of the export, behind the request, more
-    /// than one extent where only one is wanted) is left out, an extent of no bytes ends the list, and extents too long for a descriptor are cut in pieces.
+    /// than one extent where only one is wanted) is left out, an extent of no bytes ends the list, and extents too
+    /// long for a descriptor are cut in pieces.
     ///
     /// Refused, with nothing sent, unless each context is answered for once, with at least one extent, the first of at
     /// least one byte, and with flags that fit the agreed style.
