@@ -10,6 +10,7 @@ use super::intake::Intake;
 use super::replies::Answered;
 use super::table::{Stage, Table, Verdict};
 use crate::error::Refused;
+use crate::text::cut;
 use crate::transmission::slots::SlotIndex;
 use crate::wire::chunk::Descriptor;
 use crate::wire::number::{CommandType, ContextId};
@@ -84,7 +85,7 @@ impl Server {
         if served.stage == Stage::Inbound {
             let left = self.intake.left(slot, served.length);
             let Failure { error, message, offset } = *failure;
-            let verdict = Verdict { error, message: Cow::Owned(message.to_owned()), offset };
+            let verdict = Verdict { error, message: Cow::Owned(cut(message).to_owned()), offset };
             self.fail_behind_payload(slot, verdict, left);
         } else {
             served.stage = Stage::Answered;
