@@ -3,6 +3,7 @@
 
 mod cut;
 mod fio;
+mod life;
 mod many;
 mod nbdcopy;
 mod nbdinfo;
