@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use nbd_driver_std::Client;
 use nbd_testkit::sparse_file;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::common::command;
@@ -172,6 +173,15 @@ impl Site {
         client.shutdown().unwrap();
     }
 
+    /// How many clients have used an export until now.
+    pub(super) fn clients(&self) -> usize {
+        self.log().replies().len()
+    }
+
+    fn log(&self) -> Log {
+        Log(fs::read_to_string(self.dir.path().join("log")).unwrap())
+    }
+
     /// Where the system tells about the server's process.
     pub(super) fn proc(&self) -> PathBuf {
         self.server.proc()
@@ -189,11 +199,12 @@ impl Site {
 
     /// The same, but clients may have given it reasons to complain. Of itself it must have none.
     #[track_caller]
-    pub(super) fn end_with_complaints(self) -> Log {
-        self.server.stop().ok();
-        let text = fs::read_to_string(self.dir.path().join("log")).unwrap();
-        assert_eq!(text.lines().find(|line| line.contains(" ERROR ")), None, "{:?}", self.way);
-        Log(text)
+    pub(super) fn end_with_complaints(mut self) -> Log {
+        self.server.signal(Signal::TERM);
+        self.server.end().ok();
+        let log = self.log();
+        assert_eq!(log.0.lines().find(|line| line.contains(" ERROR ")), None, "{:?}", self.way);
+        log
     }
 }
 
