@@ -25,6 +25,10 @@ pub enum Tool {
     Nbdinfo,
     /// libnbd's client that copies.
     Nbdcopy,
+    /// libnbd's client that takes Python.
+    Nbdsh,
+    /// A benchmark that verifies, with libnbd for an engine.
+    Fio,
 }
 
 impl Tool {
@@ -38,6 +42,8 @@ impl Tool {
             Self::NbdServer => "nbd-server",
             Self::Nbdinfo => "nbdinfo",
             Self::Nbdcopy => "nbdcopy",
+            Self::Nbdsh => "nbdsh",
+            Self::Fio => "fio",
         }
     }
 
@@ -48,6 +54,8 @@ impl Tool {
             Self::QemuNbd | Self::QemuImg | Self::QemuIo => "qemu-utils",
             Self::NbdServer => "nbd-server",
             Self::Nbdinfo | Self::Nbdcopy => "libnbd-bin",
+            Self::Nbdsh => "python3-libnbd",
+            Self::Fio => "fio",
         }
     }
 
@@ -65,8 +73,16 @@ impl Tool {
     }
 
     pub(crate) fn command_unchecked(self) -> Command {
-        let mut command = Command::new(self.path().expect("the program was there a moment ago"));
+        let path = self.path().expect("the program was there a moment ago");
+        let mut command = Command::new(&path);
         command.env("LC_ALL", "C");
+        if self == Self::Nbdsh {
+            // It starts the first python3 it finds, and only the one it was installed with has its module.
+            let beside = path.parent().map(Path::to_owned);
+            let search = env::var_os("PATH").unwrap_or_default();
+            let dirs = beside.into_iter().chain(env::split_paths(&search));
+            command.env("PATH", env::join_paths(dirs).expect("directories that were found in a search path"));
+        }
         command
     }
 

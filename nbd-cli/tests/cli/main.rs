@@ -1,6 +1,7 @@
 //! The command `nbd` on real and scripted servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod clients;
 mod common;
 mod completion;
 mod copy_faults;
@@ -20,7 +21,6 @@ mod serve;
 mod serve_arguments;
 mod serve_exports;
 mod serve_files;
-mod serve_interop;
 mod serve_limits;
 mod serve_run;
 mod serve_signals;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -46,6 +47,11 @@ impl Serving {
         let output = child.stdout.take().map(BufReader::new);
         let pid = Pid::from_child(&child);
         Self { child: Some(child), output, pid }
+    }
+
+    /// Where the system tells about its process.
+    pub(crate) fn proc(&self) -> PathBuf {
+        format!("/proc/{}", self.pid.as_raw_pid()).into()
     }
 
     /// The next line that it prints: a URI, and then clients can connect.
