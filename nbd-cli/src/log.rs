@@ -1,5 +1,7 @@
 //! Tracing on standard error, if it was asked for.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 /// The environment variable with a filter, such as `debug`.
@@ -11,5 +13,8 @@ pub(crate) fn init(verbose: bool) {
         _ if verbose => EnvFilter::new("trace"),
         _ => return,
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colours =
+        std::io::stderr().is_terminal() && !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let format = tracing_subscriber::fmt().with_ansi(colours).with_target(false);
+    format.with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -96,5 +96,6 @@ fn tracing_shows_the_steps_on_standard_error() {
         assert_eq!(output.stdout, b"1048576\n");
         let steps = String::from_utf8(output.stderr).unwrap();
         assert!(steps.contains("NBD_OPT_GO"), "{steps}");
+        assert!(!steps.contains('\x1b'), "colours are for terminals: {steps:?}");
     }
 }

@@ -132,7 +132,7 @@ impl Site {
         serve.arg("serve").arg(listen).args(way.replies.option()).args(options).arg(backend);
         // A file takes any amount without a reader.
         let log = File::create(dir.path().join("log")).unwrap();
-        serve.envs(environment.iter().copied()).env("NO_COLOR", "1");
+        serve.envs(environment.iter().copied());
         let mut server = Serving::adopt(serve.stdout(Stdio::piped()).stderr(log).spawn().unwrap());
         let uri = server.line();
         Self { server, uri, dir, way }
