@@ -206,7 +206,7 @@ fn judge(call: &Call, result: &Result<(), CommandError>, size: u64, ledger: &mut
     assert!(entry.own.is_none() || entry.answer.is_none(), "the engine let {command:?} through");
     let answer = entry.own.clone().or_else(|| entry.answer.clone());
     match (result, answer) {
-        (Err(CommandError::Connection(_)), _) => {}
+        (Err(CommandError::Connection(_)), _) => ledger.cut_off += 1,
         (Err(CommandError::Server(error)), None) => {
             assert!(shutting_down && error.error == ErrorValue::ESHUTDOWN, "{command:?}: {error}");
         }

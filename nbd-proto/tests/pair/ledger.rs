@@ -12,6 +12,8 @@ pub(crate) struct Ledger {
     arrived: usize,
     /// Whether the server answers by itself what comes from now on.
     pub(crate) shutting_down: bool,
+    /// How many commands ended without an answer, because the connection did.
+    pub(crate) cut_off: usize,
 }
 
 pub(crate) struct Entry {

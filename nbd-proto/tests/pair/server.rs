@@ -149,13 +149,24 @@ impl ServerSide {
         self.poll(ledger);
     }
 
-    /// Serves one of the requests that are due, or fails it.
+    /// A write that still waits for its payload.
+    fn receiving(&self, ledger: &mut Ledger) -> Option<RequestId> {
+        let is_open = |(id, pending): &(&RequestId, &Pending)| {
+            let answered = ledger.entry(pending.number).answer.is_some();
+            pending.request.command == CommandType::WRITE && !answered && !self.due.contains(id)
+        };
+        self.requests.iter().find(is_open).map(|(id, _)| *id)
+    }
+
+    /// Serves one of the requests that are due, or fails it; or fails a write in the midst of its payload.
     pub(crate) fn serve(&mut self, which: usize, failure: Option<ErrorValue>, disk: &mut [u8], ledger: &mut Ledger) {
+        let early = if failure.is_some() && which % 2 == 0 { self.receiving(ledger) } else { None };
         let Phase::Transmission(server) = &mut self.phase else { return };
-        if self.due.is_empty() {
-            return;
-        }
-        let id = self.due.swap_remove(which % self.due.len());
+        let id = match early {
+            Some(id) => id,
+            None if self.due.is_empty() => return,
+            None => self.due.swap_remove(which % self.due.len()),
+        };
         let pending = self.requests.get_mut(&id).unwrap();
         let entry = ledger.entry(pending.number);
         let Request { command, offset, length, takes_holes, .. } = pending.request;
