@@ -41,6 +41,8 @@ struct Session {
     ledger: Ledger,
     to_server: Wire,
     to_client: Wire,
+    /// How many requests the server takes at once.
+    taken: usize,
     /// How many commands the client still wants to submit.
     wishes: usize,
     /// Whether something was done to the session that may end it early.
@@ -94,6 +96,7 @@ impl Session {
             ledger: Ledger::default(),
             to_server: Wire::default(),
             to_client: Wire::default(),
+            taken: taken.max_in_flight,
             wishes: rng.usize(..24),
             disturbed: false,
             cut: false,
@@ -134,6 +137,7 @@ impl Session {
                 }
             }
         }
+        assert!(self.server.in_flight() <= self.taken, "more requests in flight than were to be taken");
         // Whoever is through hangs up, behind what it has said.
         if self.client.is_over() {
             self.to_server.end();
