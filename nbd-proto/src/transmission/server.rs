@@ -7,18 +7,20 @@ mod intake;
 mod replies;
 mod settings;
 mod table;
+mod verdict;
 
 pub use answer::{Failure, ReadPart};
 pub use event::{Request, RequestId, ServerEvent};
 pub use settings::ServerSettings;
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 
 use self::admit::{Admitted, Objection};
 use self::intake::Intake;
 use self::replies::{Answered, Replies};
-use self::table::{Stage, Table, Verdict};
+use self::table::{Stage, Table};
+use self::verdict::Verdict;
 use super::inbound::Landing;
 use super::outbound::Outbound;
 use super::slots::SlotIndex;
@@ -57,6 +59,8 @@ pub struct Server {
     table: Table,
     intake: Intake,
     replies: Replies,
+    /// Why the request has failed whose payload is skipped.
+    verdict: Verdict,
     /// Whether the last input ended inside a message.
     inside: bool,
     shutting_down: bool,
@@ -76,6 +80,7 @@ impl Server {
             table: Table::default(),
             intake: Intake::Header,
             replies: Replies::new(facts.reply_style),
+            verdict: Verdict::default(),
             inside: false,
             shutting_down: false,
             over: None,
@@ -195,7 +200,8 @@ impl Server {
                 self.intake = Intake::Skip { slot, left: left - count };
                 if left == count {
                     self.intake = Intake::Header;
-                    self.answer_failure(slot);
+                    let failure = self.verdict.failure();
+                    self.replies.failure(answered(&self.table, slot), &failure, &mut self.hook);
                 }
                 Ok(Advance::quiet(count as usize))
             }
@@ -221,8 +227,12 @@ impl Server {
             let strange = request.has_filter() && request.payload > most;
             strange.then_some((ErrorValue::EINVAL, "the payload names more contexts than were selected"))
         });
-        if objection.is_some() && request.payload > self.settings.max_skipped {
-            let (length, limit) = (request.payload, self.settings.max_skipped);
+        // "in all other cases, a server SHOULD gracefully consume *length* bytes of payload" (spec, *Request message*):
+        // those in which it is no longer than the maximum that the client was told.
+        let told = self.facts.info.block_sizes.map_or(0, |sizes| u64::from(sizes.maximum));
+        let limit = self.settings.max_skipped.max(told);
+        if objection.is_some() && request.payload > limit {
+            let length = request.payload;
             return Err(PeerMisbehaved::PayloadTooLong { command: request.command, length, limit }.into());
         }
         let slot = self.table.insert(&request);
@@ -296,26 +306,18 @@ impl Server {
 
     /// Fails a request that the caller never hears of, once its payload has been skipped.
     fn object(&mut self, slot: SlotIndex, (error, message): Objection, payload: u64) {
-        let verdict = Verdict { error, message: Cow::Borrowed(message), offset: None };
-        self.fail_behind_payload(slot, verdict, payload);
+        self.fail_behind_payload(slot, &Failure { error, message, offset: None }, payload);
     }
 
-    fn fail_behind_payload(&mut self, slot: SlotIndex, verdict: Verdict, left: u64) {
-        let served = self.table.request_mut(slot);
-        served.stage = Stage::Answered;
-        served.failure = Some(verdict);
+    fn fail_behind_payload(&mut self, slot: SlotIndex, failure: &Failure<'_>, left: u64) {
+        self.table.request_mut(slot).stage = Stage::Answered;
         if left > 0 {
+            self.verdict.keep(failure);
             self.intake = Intake::Skip { slot, left };
         } else {
             self.intake = Intake::Header;
-            self.answer_failure(slot);
+            self.replies.failure(answered(&self.table, slot), failure, &mut self.hook);
         }
-    }
-
-    fn answer_failure(&mut self, slot: SlotIndex) {
-        let Some(Verdict { error, message, offset }) = self.table.request_mut(slot).failure.take() else { return };
-        let failure = Failure { error, message: &message, offset };
-        self.replies.failure(answered(&self.table, slot), &failure, &mut self.hook);
     }
 
     /// Consents to the payload of a `WRITE`: there is a buffer for it.
@@ -422,9 +424,7 @@ impl Server {
         let served = self.table.request_mut(slot);
         if served.stage == Stage::Inbound {
             let left = self.intake.left(slot, served.length);
-            let Failure { error, message, offset } = *failure;
-            let verdict = Verdict { error, message: Cow::Owned(message.to_owned()), offset };
-            self.fail_behind_payload(slot, verdict, left);
+            self.fail_behind_payload(slot, failure, left);
         } else {
             served.stage = Stage::Answered;
             self.replies.failure(answered(&self.table, slot), failure, &mut self.hook);
