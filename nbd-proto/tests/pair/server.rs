@@ -9,7 +9,7 @@ use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::AllocationFlags;
 use nbd_proto::wire::number::{CommandType, ErrorValue};
 
-use crate::ledger::{Answer, Ledger};
+use crate::ledger::{Answer, Ledger, assert_same_data};
 
 pub(crate) struct ServerSide {
     phase: Phase,
@@ -209,7 +209,7 @@ impl ServerSide {
             other => {
                 match other {
                     CommandType::WRITE => {
-                        assert_eq!(pending.buffer, entry.data, "the payload of {:?}", pending.request);
+                        assert_same_data(&pending.buffer, &entry.data, &pending.request);
                         disk[range].copy_from_slice(&pending.buffer);
                     }
                     CommandType::WRITE_ZEROES | CommandType::TRIM => disk[range].fill(0),
