@@ -86,6 +86,14 @@ pub trait Backend: Send + Sync {
     /// Fills the buffer with what is there from `offset` on.
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), Failure>;
 
+    /// The same, if it can be done without waiting for anything but memory; `None` if not, and then the buffer may hold
+    /// anything, and [`read`](Self::read) follows. A server may call this from the thread that serves the client, which
+    /// spares a change of threads: worth it for what a cache may hold. Default: `None`.
+    fn try_read(&self, buffer: &mut [u8], offset: u64) -> Option<Result<(), Failure>> {
+        let _ = (buffer, offset);
+        None
+    }
+
     /// Writes the data from `offset` on; with `fua`, answers only when it is on non-volatile storage.
     fn write(&self, data: &[u8], offset: u64, fua: bool) -> Result<(), Failure>;
 

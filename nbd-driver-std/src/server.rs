@@ -74,13 +74,13 @@ impl Server {
     }
 
     /// Starts to serve clients who connect to these sockets, and returns at once. Errors if two exports have the
-    /// same name.
+    /// same name, or if a name is longer than 4096 bytes or has a NUL in it.
     pub fn start(self, listeners: impl IntoIterator<Item = Listener>) -> Result<Running, Error> {
         Running::start(self.site, listeners.into_iter().collect())
     }
 
     /// Serves one client, in this thread, over a stream socket that is connected already; returns when it has left.
-    /// Errors if two exports have the same name, or if the connection was given up.
+    /// Errors where [`start`](Self::start) does, and if the connection was given up.
     pub fn serve_fd(&self, socket: impl Into<OwnedFd>) -> Result<(), Error> {
         self.site.check()?;
         let connections = Connections::new(self.site.options.max_connections, Arc::new(Waker::new()?));

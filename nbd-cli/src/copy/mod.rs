@@ -108,7 +108,7 @@ pub(crate) struct CopyArgs {
     link: LinkArgs,
 }
 
-const EXAMPLES: &str = "Sizes may have a suffix: k, M, G.
+const EXAMPLES: &str = "Sizes may have a suffix: k, M, G, T.
 
 Examples:
   nbd copy nbd://server/disk disk.img

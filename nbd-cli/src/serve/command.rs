@@ -4,10 +4,14 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{self, Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nbd_driver_std::server::Listener;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, test_kill_process_group, waitid,
+};
 
 use super::events::{Event, Events};
 
@@ -65,10 +69,22 @@ impl Child {
     }
 
     /// What a shell would call its end. It must have ended, or be about to.
-    pub(super) fn exit_code(mut self) -> anyhow::Result<u8> {
+    pub(super) fn exit_code(&mut self) -> anyhow::Result<u8> {
         let status = self.process.wait().context("--run: waiting for the command")?;
         self.ended = true;
         Ok(code(status))
+    }
+
+    /// Waits until what it has started, and has not waited for, has ended; what is there at the deadline is killed.
+    pub(super) fn end_group(&self, deadline: Instant) {
+        while self.own_group && test_kill_process_group(self.pid()).is_ok() {
+            if Instant::now() >= deadline {
+                self.send(Signal::KILL);
+                return;
+            }
+            // The system tells nobody of the end of a group.
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn pid(&self) -> Pid {

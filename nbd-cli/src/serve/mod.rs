@@ -52,7 +52,7 @@ pub(crate) struct ServeArgs {
     /// Listen on TCP; the port may be 0 for any free one
     ///
     /// HOST alone takes port 10809, and :PORT alone takes 127.0.0.1. An IPv6 address stands in brackets. 0.0.0.0 or
-    /// [::] serves the whole network: there is no TLS and no password, so whoever can connect can read and write.
+    /// `[::]` serves the whole network: there is no TLS and no password, so whoever can connect can read and write.
     #[arg(long, value_name = "HOST:PORT", group = "listen", value_parser = TcpAddress::parse)]
     tcp: Option<TcpAddress>,
 
@@ -98,17 +98,16 @@ pub(crate) struct ServeArgs {
 
     /// Run COMMAND with /bin/sh, and serve until it ends; its exit code is passed on
     ///
-    /// $uri leads it to BACKEND, or to the first --export, and $unixsocket or $port to the server. Without --unix and
-    /// --tcp the server listens on a Unix socket that only this user can reach. Nothing is printed. A signal to stop
+    /// $uri leads it to BACKEND, or to the first --export, and $unixsocket or $port to the server. A signal to stop
     /// goes to the command; if it has not ended 1.5 seconds later it is killed. On a terminal Ctrl-C is its own.
     #[arg(long, value_name = "COMMAND")]
     run: Option<OsString>,
 }
 
 const EXAMPLES: &str = "\
-Without --unix, --tcp and --run the server listens on the sockets that a service manager has passed on (systemd's \
-socket activation, LISTEN_FDS), or else on 127.0.0.1 port 10809. As soon as clients can connect, the NBD URI is \
-printed, one line for each socket.
+Without --unix and --tcp the server listens on the sockets that a service manager has passed on (systemd's socket \
+activation, LISTEN_FDS). If there are none it is 127.0.0.1 port 10809, or with --run a Unix socket that only this user \
+can reach. As soon as clients can connect, the NBD URI is printed, one line for each socket; but not with --run.
 
 SIGTERM, SIGINT and SIGHUP end it: what clients have begun is finished, within 3 seconds; the exit code is 0. A \
 second signal ends it at once.

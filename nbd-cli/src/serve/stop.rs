@@ -35,7 +35,7 @@ pub(super) fn on_signal(running: Running, events: &Events) -> anyhow::Result<Exi
 }
 
 /// Serves until the command ends.
-pub(super) fn after_command(running: Running, child: Child, events: &Events) -> anyhow::Result<ExitCode> {
+pub(super) fn after_command(running: Running, mut child: Child, events: &Events) -> anyhow::Result<ExitCode> {
     let stopper = running.stopper();
     watch(running, events)?;
     let mut signalled: Option<Instant> = None;
@@ -64,6 +64,9 @@ pub(super) fn after_command(running: Running, child: Child, events: &Events) -> 
         }
     }
     let code = child.exit_code()?;
+    if let Some(at) = signalled {
+        child.end_group(at + COMMAND_GRACE);
+    }
     if let Some(result) = result {
         over(&result?)?;
     } else {

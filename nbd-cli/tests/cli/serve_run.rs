@@ -140,6 +140,23 @@ fn a_command_that_does_not_listen_is_killed() {
 }
 
 #[test]
+fn a_second_signal_ends_all_patience() {
+    let mut server = Serving::start(["--run", "trap '' TERM; echo ready; sleep 1000", "memory:1M"]);
+    assert_eq!(server.line(), "ready");
+    server.signal(Signal::TERM);
+    server.signal(Signal::HUP);
+    // Which of them comes first is up to the system.
+    assert!(matches!(server.end().code, Some(129 | 143)));
+}
+
+#[test]
+fn so_is_what_it_leaves_behind_after_a_signal() {
+    let line = "sh -c 'trap \"\" TERM; echo ready; sleep 1000' & wait";
+    let (run, left) = signalled(line, Signal::TERM);
+    assert_eq!((run.code, run.text(), left), (Some(143), "", 0));
+}
+
+#[test]
 fn a_server_that_cannot_start_runs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let proof = dir.path().join("proof");

@@ -105,8 +105,9 @@ fn a_command_gets_the_first_inherited_one_and_no_descriptor() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = tcp.local_addr().unwrap().port();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let line = "echo $uri $port ${LISTEN_FDS-none} ${LISTEN_PID-none}; ls /proc/$$/fd | grep -c '^[34]$'";
+    let line = "echo $uri $port ${LISTEN_FDS-none} ${LISTEN_PID-none}
+        for fd in 3 4; do if test -e /proc/$$/fd/$fd; then echo $fd is open; fi; done";
     let mut server = activated(tcp.into(), other.into(), &["--run", line, "memory:1M"]);
     let run = server.end();
-    assert_eq!(run.text(), format!("nbd://127.0.0.1:{port}/ {port} none none\n0\n"));
+    assert_eq!(run.text(), format!("nbd://127.0.0.1:{port}/ {port} none none\n"));
 }

@@ -27,6 +27,10 @@ macro_rules! forward {
                 (**self).read(buffer, offset)
             }
 
+            fn try_read(&self, buffer: &mut [u8], offset: u64) -> Option<Result<(), Failure>> {
+                (**self).try_read(buffer, offset)
+            }
+
             fn write(&self, data: &[u8], offset: u64, fua: bool) -> Result<(), Failure> {
                 (**self).write(data, offset, fua)
             }

@@ -49,6 +49,10 @@ impl<B: Backend> Backend for ReadOnly<B> {
         self.0.read(buffer, offset)
     }
 
+    fn try_read(&self, buffer: &mut [u8], offset: u64) -> Option<Result<(), Failure>> {
+        self.0.try_read(buffer, offset)
+    }
+
     fn write(&self, _data: &[u8], _offset: u64, _fua: bool) -> Result<(), Failure> {
         Err(refusal())
     }

@@ -70,17 +70,22 @@ impl Connections {
     pub(super) fn enter(self: &Arc<Self>, stream: Stream, peer: String) -> Place {
         let link = Arc::new(Link::new(stream, peer));
         let mut state = self.lock();
+        let mut dropped = None;
         if state.count(Phase::HalfOpen) >= self.limit {
-            if let Some(oldest) = state.entries.values_mut().find(|entry| entry.phase == Phase::HalfOpen) {
+            let oldest = state.entries.values_mut().find(|entry| entry.phase == Phase::HalfOpen);
+            dropped = oldest.map(|oldest| {
                 oldest.phase = Phase::Dropped;
-                oldest.link.give(Order::Leave);
-                tracing::warn!(peer = oldest.link.peer, "dropped in the handshake, since newer clients wait");
-            }
+                oldest.link.clone()
+            });
         }
         let number = state.next;
         state.next += 1;
         state.entries.insert(number, Entry { link: link.clone(), phase: Phase::HalfOpen, thread: None });
         drop(state);
+        if let Some(dropped) = dropped {
+            tracing::warn!(peer = dropped.peer, "dropped in the handshake, since newer clients wait");
+            dropped.give(Order::Leave);
+        }
         Place { connections: self.clone(), number, link }
     }
 

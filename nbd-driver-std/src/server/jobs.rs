@@ -1,6 +1,6 @@
 //! One request, carried out by a backend.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use nbd_proto::handshake::MetaContext;
@@ -45,18 +45,51 @@ pub(super) struct Ground {
     pub(super) contexts: Vec<MetaContext>,
 }
 
+/// The longest read that is tried without a change of threads, in bytes. To copy a longer one takes longer than the
+/// change, and others may do it meanwhile.
+const SHORT: u64 = 32 * 1024;
+
 impl Job {
+    /// Calls the backend if it need not wait; otherwise the job comes back.
+    pub(super) fn try_run(self, ground: &Ground) -> Result<Outcome, Self> {
+        let Self { request, mut buffer, contexts } = self;
+        if request.command != CommandType::READ || request.length > SHORT {
+            return Err(Self { request, buffer, contexts });
+        }
+        let call = AssertUnwindSafe(|| {
+            let buffer = &mut buffer[..request.length as usize];
+            let result = ground.backend.try_read(buffer, request.offset)?;
+            Some(result.map(|()| Answer::read(&request, buffer)))
+        });
+        match guarded(&request, call) {
+            Ok(None) => Err(Self { request, buffer, contexts }),
+            Ok(Some(result)) => Ok(Outcome { request, buffer, result }),
+            Err(failure) => Ok(Outcome { request, buffer, result: Err(failure) }),
+        }
+    }
+
     /// Calls the backend. A panic in it is a failure of the request, and no more than that.
     pub(super) fn run(self, ground: &Ground) -> Outcome {
         let Self { request, mut buffer, contexts } = self;
         let call = AssertUnwindSafe(|| call(ground, &request, &mut buffer, &contexts));
-        let result = catch_unwind(call).unwrap_or_else(|_| {
-            let Request { command, offset, length, .. } = request;
-            tracing::error!(%command, offset, length, "the backend panicked");
-            Err(Failure::new(ErrorValue::EIO, "the server failed to carry out the request"))
-        });
+        let result = guarded(&request, call).and_then(|result| result);
         Outcome { request, buffer, result }
     }
+}
+
+impl Answer {
+    fn read(request: &Request, data: &[u8]) -> Self {
+        Self::Read(if request.takes_holes { zeroes::parts(data, request.offset) } else { None })
+    }
+}
+
+/// Makes a panic a failure of the request.
+fn guarded<T>(request: &Request, call: impl FnOnce() -> T + UnwindSafe) -> Result<T, Failure> {
+    catch_unwind(call).map_err(|_| {
+        let Request { command, offset, length, .. } = *request;
+        tracing::error!(%command, offset, length, "the backend panicked");
+        Failure::new(ErrorValue::EIO, "the server failed to carry out the request")
+    })
 }
 
 fn call(ground: &Ground, request: &Request, buffer: &mut [u8], contexts: &[ContextId]) -> Result<Answer, Failure> {
@@ -67,8 +100,7 @@ fn call(ground: &Ground, request: &Request, buffer: &mut [u8], contexts: &[Conte
         CommandType::READ => {
             let buffer = &mut buffer[..length as usize];
             backend.read(buffer, offset)?;
-            let parts = if request.takes_holes { zeroes::parts(buffer, offset) } else { None };
-            return Ok(Answer::Read(parts));
+            return Ok(Answer::read(request, buffer));
         }
         CommandType::BLOCK_STATUS => {
             let one = flags.contains(CommandFlags::REQ_ONE);

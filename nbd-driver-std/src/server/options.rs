@@ -97,8 +97,10 @@ impl ServerOptions {
     }
 
     /// How many bytes of payload one connection may hold in memory. At the limit its requests wait their turn, and
-    /// nothing more is read from it. Memory is taken as it is needed. At least 32 MiB, the longest payload that any
-    /// client may send without asking; default 64 MiB. No export offers a larger payload than this.
+    /// nothing more is read from it. Memory is taken as it is needed, and given back when a connection has had nothing
+    /// to do for some seconds; but all clients together can take [`max_connections`](Self::max_connections) times as
+    /// much. At least 32 MiB, the longest payload that any client may send without asking; default 64 MiB. No export
+    /// offers a larger payload than this.
     #[must_use]
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes.max(DEFAULT_MAX_PAYLOAD as usize);

@@ -92,7 +92,6 @@ pub(super) fn run(place: &Place, options: &ServerOptions, admitted: Admitted) ->
         stalled: None,
     };
     let result = transmission.serve();
-    // Hung up first: while a backend is waited for, the client need not be.
     place.link.stream.hang_up();
     if let Some(workers) = transmission.workers.take() {
         workers.end();
@@ -118,10 +117,11 @@ impl Transmission<'_> {
             }
             let idle = self.engine.in_flight() == 0 && !self.engine.wants_write() && self.waiting.is_none();
             if let Some(over) = self.engine.over() {
-                // The backend may still be at work for this client.
                 if self.running() == 0 {
                     return ended(over.clone());
                 }
+                // While the backend is waited for, the client need not be.
+                self.link.stream.hang_up();
             } else if idle && self.engine.is_disconnecting() {
                 return Ok(End::Disconnected);
             } else if self.end_of_input && self.running() == 0 && !self.engine.wants_write() {
@@ -141,9 +141,9 @@ impl Transmission<'_> {
     fn abandon(&mut self) {
         if self.engine.over().is_none() {
             self.engine.give_up("it did not end in time when the server was stopped");
-            if let Some(workers) = &mut self.workers {
-                workers.cancel();
-            }
+        }
+        if let Some(workers) = &mut self.workers {
+            workers.cancel();
         }
     }
 

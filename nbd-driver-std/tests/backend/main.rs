@@ -10,6 +10,7 @@ mod file_open;
 mod file_read_only;
 mod file_shrunk;
 mod file_sparse;
+mod file_try_read;
 mod flush_lost;
 mod loop_device;
 mod memory_extents;

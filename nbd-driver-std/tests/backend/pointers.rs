@@ -42,6 +42,11 @@ impl Backend for Probe {
         Ok(())
     }
 
+    fn try_read(&self, _buffer: &mut [u8], _offset: u64) -> Option<Result<(), Failure>> {
+        self.note("try_read");
+        Some(Ok(()))
+    }
+
     fn write(&self, _data: &[u8], _offset: u64, _fua: bool) -> Result<(), Failure> {
         self.note("write");
         Ok(())
@@ -89,13 +94,14 @@ fn use_all<B: Backend>(backend: B, probe: &Probe) {
     assert_eq!((backend.size(), backend.features(), backend.block_sizes()), (4096, Features::all(), SIZES));
     assert_eq!(backend.contexts(), ["x-test:"]);
     backend.read(&mut [0], 0).unwrap();
+    backend.try_read(&mut [0], 0).unwrap().unwrap();
     backend.write(&[0], 0, false).unwrap();
     backend.flush().unwrap();
     backend.trim(0, 1, false).unwrap();
     backend.write_zeroes(0, 1, MAY_HOLE).unwrap();
     backend.cache(0, 1).unwrap();
     backend.extents("x-test:", 0, 1, false, &mut Vec::new()).unwrap();
-    assert_eq!(probe.calls(), ["read", "write", "flush", "trim", "write_zeroes", "cache", "extents"]);
+    assert_eq!(probe.calls(), ["read", "try_read", "write", "flush", "trim", "write_zeroes", "cache", "extents"]);
 }
 
 #[test]

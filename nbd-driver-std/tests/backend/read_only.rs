@@ -29,9 +29,10 @@ fn all_that_reads_is_handed_on() {
     assert_eq!((view.size(), view.block_sizes()), (probe.size(), probe.block_sizes()));
     assert_eq!(view.contexts(), ["x-test:"]);
     view.read(&mut [0], 0).unwrap();
+    view.try_read(&mut [0], 0).unwrap().unwrap();
     view.cache(0, 1).unwrap();
     view.extents("x-test:", 0, 1, false, &mut Vec::new()).unwrap();
-    assert_eq!(probe.calls(), ["read", "cache", "extents"]);
+    assert_eq!(probe.calls(), ["read", "try_read", "cache", "extents"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::support::stripes;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Read { offset: u64, length: usize },
+    TryRead { offset: u64, length: usize },
     Write { offset: u64, length: usize, fua: bool },
     Flush,
     Trim { offset: u64, length: u64, fua: bool },
@@ -30,6 +31,8 @@ pub(crate) struct TestDisk {
     contexts: Vec<String>,
     calls: Mutex<Vec<Call>>,
     hook: Box<Hook>,
+    /// Reads below this offset need not wait.
+    cached: u64,
 }
 
 pub(crate) const BASE: &str = "base:allocation";
@@ -41,7 +44,7 @@ impl TestDisk {
         let sizes = BlockSizes { minimum: 1, preferred: 4096, maximum: 32 << 20 };
         let contexts = vec![BASE.to_owned()];
         let hook = Box::new(|_: &Call| Ok(()));
-        Self { bytes: Mutex::new(bytes), features, sizes, contexts, calls: Mutex::default(), hook }
+        Self { bytes: Mutex::new(bytes), features, sizes, contexts, calls: Mutex::default(), hook, cached: 0 }
     }
 
     pub(crate) fn empty(size: u64) -> Self {
@@ -60,6 +63,12 @@ impl TestDisk {
     /// Called by the connection's own thread.
     pub(crate) fn immediate(mut self) -> Self {
         self.features |= Features::IMMEDIATE;
+        self
+    }
+
+    /// Reads below this offset need not wait.
+    pub(crate) fn cached(mut self, end: u64) -> Self {
+        self.cached = end;
         self
     }
 
@@ -124,6 +133,17 @@ impl Backend for TestDisk {
         self.note(Call::Read { offset, length: buffer.len() })?;
         buffer.copy_from_slice(&self.bytes.lock().unwrap()[range(offset, buffer.len() as u64)]);
         Ok(())
+    }
+
+    fn try_read(&self, buffer: &mut [u8], offset: u64) -> Option<Result<(), Failure>> {
+        if offset >= self.cached {
+            // A part of it may be there.
+            buffer[0] = 0xee;
+            return None;
+        }
+        let result = self.note(Call::TryRead { offset, length: buffer.len() });
+        buffer.copy_from_slice(&self.bytes.lock().unwrap()[range(offset, buffer.len() as u64)]);
+        Some(result)
     }
 
     fn write(&self, data: &[u8], offset: u64, fua: bool) -> Result<(), Failure> {

@@ -67,6 +67,14 @@ fn two_of_one_name_are_an_error() {
 }
 
 #[test]
+fn whose_name_nobody_can_be_told_are_an_error() {
+    for name in ["x".repeat(4097), "a\0b".into()] {
+        let text = message(Server::new(ServerOptions::new()).export(sized(&name, KIB)).start([]));
+        assert!(text.contains("export name"), "{text}");
+    }
+}
+
+#[test]
 fn tell_what_the_backend_can_do() {
     must_end(|| {
         let some = Features::WRITE | Features::TRIM | Features::ROTATIONAL;

@@ -1,11 +1,13 @@
 //! Limits on clients that do nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nbd_driver_std::server::{Export, ServerOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::disk::TestDisk;
+use crate::disk::{Call, TestDisk};
+use crate::gate::Gate;
 use crate::raw::{READ, Raw, WRITE, request};
 use crate::support::{MIB, must_end, serve_with};
 
@@ -45,6 +47,29 @@ fn a_client_that_takes_nothing_is_hung_up_on() {
         // Only when the server has hung up is its end of the stream there, behind what the system holds.
         assert!(wait_for_hang_up(&raw));
         assert_eq!(raw.simple_reply(), (0, 1));
+        server.end();
+    });
+}
+
+#[test]
+fn it_is_hung_up_on_while_the_backend_is_at_work() {
+    must_end(|| {
+        let gate = Arc::new(Gate::default());
+        let at_gate = gate.clone();
+        let disk = TestDisk::patterned(64 * MIB, 1).hook(move |call| {
+            if matches!(call, Call::Read { offset: 0, .. }) {
+                at_gate.pass();
+            }
+            Ok(())
+        });
+        let options = ServerOptions::new().stall_timeout(Some(SHORT));
+        let server = serve_with(options, [Export::shared("disk", disk.share())]);
+        let mut raw = Raw::simple(&server.socket());
+        raw.request(READ, 1, 0, 512);
+        raw.request(READ, 2, 1, 32 << 20);
+        gate.expect(1);
+        assert!(wait_for_hang_up(&raw));
+        gate.open();
         server.end();
     });
 }

@@ -25,3 +25,4 @@ mod status;
 mod stop;
 mod support;
 mod threads;
+mod try_read;

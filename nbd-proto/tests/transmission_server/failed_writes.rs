@@ -2,12 +2,13 @@
 
 use nbd_proto::error::Refused;
 use nbd_proto::handshake::ReplyStyle;
-use nbd_proto::transmission::Failure;
+use nbd_proto::transmission::{Failure, ServerSettings};
 use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::{CommandType, ErrorValue};
 
 use crate::client::{chunks, request};
-use crate::harness::{Link, Seen, each_style};
+use crate::harness::{Link, Seen, each_style, each_way};
+use crate::setup::{STYLES, Setup};
 
 const WRITE: CommandType = CommandType::WRITE;
 const EIO: u32 = 5;
@@ -114,4 +115,19 @@ fn a_write_that_has_failed_takes_no_other_answer_while_it_is_skipped() {
         link.feed(&[1; 30]);
         assert_failed(link);
     });
+}
+
+// It is not longer than the maximum payload, so that no client can make it last for ever.
+#[test]
+fn the_limit_of_what_is_skipped_is_for_what_the_engine_refuses() {
+    let settings = ServerSettings::default().with_max_skipped(0);
+    for style in STYLES {
+        each_way(&Setup::new(style).with_settings(settings), |link| {
+            link.consents = false;
+            link.ask(7, WRITE, 0, 30);
+            link.fail(0, ErrorValue::EIO).unwrap();
+            link.poll();
+            assert_failed(link);
+        });
+    }
 }

@@ -62,6 +62,19 @@ fn more_contexts_than_there_are() {
     }
 }
 
+// A driver's buffer need not hold it whole.
+#[test]
+fn a_list_that_cannot_be_right_is_skipped_as_it_comes() {
+    each_way(&all(), |link| {
+        link.feed(&raw_request(true, 7, 7, 1 << 5, 0, 1000));
+        for _ in 0..1000 {
+            assert!(link.pending.is_empty() && !link.server.wants_write());
+            link.feed(&[0]);
+        }
+        assert_eq!(link.answers(), [(7, 22)]);
+    });
+}
+
 #[test]
 fn an_effect_length_past_the_end_of_the_export() {
     for (offset, length) in [(0, (1 << 20) + 1), (1 << 20, 1), (1, 1 << 20), (512, u64::MAX), (u64::MAX, 1), (0, 0)] {

@@ -19,6 +19,7 @@ mod empty;
 mod ending;
 mod extents;
 mod failed_writes;
+mod failures;
 mod filter;
 mod filter_refused;
 mod flush;

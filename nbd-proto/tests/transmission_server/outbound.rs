@@ -1,4 +1,5 @@
-//! What is to be sent: looking changes nothing, any cut is fine, and answers come in the order in which they were given.
+//! What is to be sent: looking changes nothing, any cut is fine, and answers come in the order in which they were
+//! given.
 
 use nbd_proto::transmission::{ReadPart, Segment};
 use nbd_proto::wire::chunk::Descriptor;

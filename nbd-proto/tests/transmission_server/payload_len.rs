@@ -16,8 +16,7 @@ fn play(scene: impl Fn(&mut Link)) {
     each_way(&Setup::new(ReplyStyle::Extended), scene);
 }
 
-// "The command `NBD_CMD_WRITE` MUST use the flag", but QEMU's client does without (as seen on the wire), and sends its
-// payload all the same.
+// "The command `NBD_CMD_WRITE` MUST use the flag"; the page on deviations says why one without it is carried out.
 #[test]
 fn a_write_has_a_payload_with_and_without_it() {
     play(|link| {

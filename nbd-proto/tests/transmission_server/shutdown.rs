@@ -1,5 +1,5 @@
-//! A server that shuts down: what is in flight goes on, and "the error value issued in respect of [...] any subsequently
-//! received requests SHOULD be `NBD_ESHUTDOWN`" (spec, *Terminating the transmission phase*).
+//! A server that shuts down: what is in flight goes on, and "the error value issued in respect of [...] any
+//! subsequently received requests SHOULD be `NBD_ESHUTDOWN`" (spec, *Terminating the transmission phase*).
 
 use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::CommandType;

@@ -1,5 +1,5 @@
-//! The range of a `BLOCK_STATUS`: "The server SHOULD return `NBD_EINVAL` if it receives a `NBD_CMD_BLOCK_STATUS` request
-//! with an effect length exceeding the size of the export".
+//! The range of a `BLOCK_STATUS`: "The server SHOULD return `NBD_EINVAL` if it receives a `NBD_CMD_BLOCK_STATUS`
+//! request with an effect length exceeding the size of the export".
 
 use nbd_proto::handshake::ReplyStyle;
 use nbd_proto::wire::number::CommandType;

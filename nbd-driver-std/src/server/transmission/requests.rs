@@ -105,14 +105,17 @@ impl Transmission<'_> {
     fn carry_out(&mut self, request: Request, buffer: Vec<u8>) {
         let contexts = self.engine.contexts(request.id).to_vec();
         let job = Job { request, buffer, contexts };
-        let job = match &mut self.workers {
-            Some(workers) => workers.hand_in(job).err(),
-            None => Some(job),
+        let outcome = match &mut self.workers {
+            Some(workers) => match job.try_run(&self.ground) {
+                Ok(outcome) => outcome,
+                Err(job) => match workers.hand_in(job) {
+                    Ok(()) => return,
+                    Err(job) => job.run(&self.ground),
+                },
+            },
+            None => job.run(&self.ground),
         };
-        if let Some(job) = job {
-            let outcome = job.run(&self.ground);
-            self.answer(outcome);
-        }
+        self.answer(outcome);
     }
 
     /// Tells the client what became of a request.

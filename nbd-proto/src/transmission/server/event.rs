@@ -47,8 +47,9 @@ pub struct Request {
 pub enum ServerEvent<'a> {
     /// A request came. It ends in exactly one [`Done`](Self::Done).
     ///
-    /// The payload of a `WRITE` is still to come: [`receive`](super::Server::receive) consents to it, once there is a buffer
-    /// of `length` bytes for it, and until then nothing more is read; [`fail`](super::Server::fail) lets it be skipped.
+    /// The payload of a `WRITE` is still to come: [`receive`](super::Server::receive) consents to it, once there is a
+    /// buffer of `length` bytes for it, and until then nothing more is read; [`fail`](super::Server::fail) lets it be
+    /// skipped.
     Request(Request),
     /// Payload of a `WRITE` that came together with its header, or that the caller had read already.
     Data {
