@@ -137,7 +137,7 @@ fn round(server: &mut Server, end: End, stream: &[u8], buffer: &mut [u8], lands:
                 request = Some(told_of);
                 match told_of.command {
                     CommandType::WRITE if end == End::Failure => {
-                        let failure = Failure { error: ErrorValue::EIO, message: "", offset: None };
+                        let failure = Failure { error: ErrorValue::ENOSPC, message: "the disk is full", offset: None };
                         server.fail(told_of.id, &failure).unwrap();
                     }
                     CommandType::WRITE => server.receive(told_of.id).unwrap(),

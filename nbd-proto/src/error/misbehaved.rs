@@ -129,7 +129,8 @@ pub enum PeerMisbehaved {
         command: CommandType,
         /// The length of its payload in bytes.
         length: u64,
-        /// [`ServerSettings::max_skipped`](crate::transmission::ServerSettings::max_skipped)
+        /// [`ServerSettings::max_skipped`](crate::transmission::ServerSettings::max_skipped), or the maximum payload
+        /// that was offered.
         limit: u64,
     },
 

@@ -170,6 +170,13 @@ impl ServerHandshake {
         self.tls
     }
 
+    /// The style of replies that has been agreed on so far. Whoever answers a look-up may hide contexts whose flags
+    /// need more than 32 bits, or refuse with `ERR_EXT_HEADER_REQD`, unless it is [`ReplyStyle::Extended`] (spec,
+    /// `NBD_OPT_SET_META_CONTEXT`).
+    pub const fn reply_style(&self) -> ReplyStyle {
+        self.reply_style
+    }
+
     /// Takes bytes from the client, appends answers to `out`, and returns at most one event.
     ///
     /// What was not consumed is to be handed in again, with more behind it. While the caller or the driver is to act

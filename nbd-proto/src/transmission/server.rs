@@ -8,6 +8,7 @@ mod intake;
 mod replies;
 mod settings;
 mod table;
+mod verdict;
 
 pub use answer::{Failure, ReadPart};
 pub use event::{Request, RequestId, ServerEvent};
@@ -21,6 +22,7 @@ use self::finish::answered;
 use self::intake::Intake;
 use self::replies::Replies;
 use self::table::{Stage, Table};
+use self::verdict::Verdict;
 use super::inbound::Landing;
 use super::outbound::Outbound;
 use super::slots::SlotIndex;
@@ -58,6 +60,8 @@ pub struct Server {
     table: Table,
     intake: Intake,
     replies: Replies,
+    /// Why the request has failed whose payload is skipped.
+    verdict: Verdict,
     /// Whether the last input ended inside a message.
     inside: bool,
     shutting_down: bool,
@@ -77,6 +81,7 @@ impl Server {
             table: Table::default(),
             intake: Intake::Header,
             replies: Replies::new(facts.reply_style),
+            verdict: Verdict::default(),
             inside: false,
             shutting_down: false,
             over: None,
@@ -196,7 +201,8 @@ impl Server {
                 self.intake = Intake::Skip { slot, left: left - count };
                 if left == count {
                     self.intake = Intake::Header;
-                    self.answer_failure(slot);
+                    let failure = self.verdict.failure();
+                    self.replies.failure(answered(&self.table, slot), &failure, &mut self.hook);
                 }
                 Ok(Advance::quiet(count as usize))
             }
@@ -222,8 +228,12 @@ impl Server {
             let strange = request.has_filter() && request.payload > most;
             strange.then_some((ErrorValue::EINVAL, "the payload names more contexts than were selected"))
         });
-        if objection.is_some() && request.payload > self.settings.max_skipped {
-            let (length, limit) = (request.payload, self.settings.max_skipped);
+        // "in all other cases, a server SHOULD gracefully consume *length* bytes of payload" (spec, *Request message*):
+        // those in which it is no longer than the maximum that the client was told.
+        let told = self.facts.info.block_sizes.map_or(0, |sizes| u64::from(sizes.maximum));
+        let limit = self.settings.max_skipped.max(told);
+        if objection.is_some() && request.payload > limit {
+            let length = request.payload;
             return Err(PeerMisbehaved::PayloadTooLong { command: request.command, length, limit }.into());
         }
         let slot = self.table.insert(&request);

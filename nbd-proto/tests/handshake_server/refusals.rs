@@ -32,6 +32,24 @@ fn what_is_no_error_is_refused_and_the_answer_still_awaited() {
 }
 
 #[test]
+fn extended_headers_cannot_be_demanded_of_who_has_agreed_to_them() {
+    let mut session = Session::extended();
+    session.ask(&go("disk", &[]));
+    let reason = "extended headers were agreed";
+    assert_eq!(session.refuse(ReplyType::ERR_EXT_HEADER_REQD, ""), Err(Refused::Answer { reason }));
+    assert_eq!(session.sent(), b"");
+    session.offer(&plain()).unwrap();
+}
+
+#[test]
+fn whoever_has_not_agreed_to_extended_headers_can_be_told_to() {
+    let mut session = Session::structured();
+    session.ask(&go("disk", &[]));
+    session.refuse(ReplyType::ERR_EXT_HEADER_REQD, "words").unwrap();
+    assert_eq!(session.sent(), bytes::error(OptionCode::GO, ReplyType::ERR_EXT_HEADER_REQD, "words"));
+}
+
+#[test]
 fn words_are_cut_between_two_characters() {
     let long = ["ab", &"\u{1f600}".repeat(2000)].concat();
     let mut session = Session::fixed();

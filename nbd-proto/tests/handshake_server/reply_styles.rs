@@ -44,6 +44,19 @@ fn there_is_no_way_back_from_extended_headers() {
     assert_eq!(agreed(session), ReplyStyle::Extended);
 }
 
+/// Whoever answers a look-up has to know what the client can be told of.
+#[test]
+fn what_is_agreed_can_be_seen_before_the_end() {
+    for (mut session, style) in [
+        (Session::fixed(), ReplyStyle::Simple),
+        (Session::structured(), ReplyStyle::Structured),
+        (Session::extended(), ReplyStyle::Extended),
+    ] {
+        session.ask(&go("disk", &[]));
+        assert_eq!(session.server.reply_style(), style);
+    }
+}
+
 #[test]
 fn each_can_be_turned_off() {
     let settings = ServerHandshakeSettings::default();

@@ -1,5 +1,7 @@
 //! What was asked, and what was answered: the truth that a client's results are held against.
 
+use std::fmt;
+
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::number::ErrorValue;
@@ -12,6 +14,8 @@ pub(crate) struct Ledger {
     arrived: usize,
     /// Whether the server answers by itself what comes from now on.
     pub(crate) shutting_down: bool,
+    /// How many commands ended without an answer, because the connection did.
+    pub(crate) cut_off: usize,
 }
 
 pub(crate) struct Entry {
@@ -26,12 +30,31 @@ pub(crate) struct Entry {
     pub(crate) done: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Success,
     Data(Vec<u8>),
     Extents(Vec<Descriptor>),
     Error(ErrorValue),
+}
+
+/// Without the data: thousands of numbers would hide what matters.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Success => f.write_str("Success"),
+            Self::Data(data) => write!(f, "Data({} bytes)", data.len()),
+            Self::Extents(extents) => write!(f, "Extents({} descriptors)", extents.len()),
+            Self::Error(error) => write!(f, "Error({error:?})"),
+        }
+    }
+}
+
+/// Compares data, and tells no more than where it begins to differ.
+#[track_caller]
+pub(crate) fn assert_same_data(came: &[u8], expected: &[u8], of: &impl fmt::Debug) {
+    let differs = came.iter().zip(expected).position(|(came, expected)| came != expected);
+    assert_eq!((came.len(), differs), (expected.len(), None), "the data of {of:?}");
 }
 
 impl Ledger {

@@ -49,6 +49,7 @@ fn a_disconnect_is_followed_by_the_answers_that_are_due_and_then_by_the_end() {
         assert_eq!((world.client.in_flight(), world.server.in_flight()), (0, 0));
         assert!(world.server.is_finished() && !world.server.wants_read());
         world.ledger.assert_all_done();
+        assert_eq!(world.ledger.cut_off, 0);
     }
 }
 

@@ -9,7 +9,7 @@ use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::AllocationFlags;
 use nbd_proto::wire::number::{CommandType, ErrorValue};
 
-use crate::ledger::{Answer, Ledger};
+use crate::ledger::{Answer, Ledger, assert_same_data};
 
 pub(crate) struct ServerSide {
     phase: Phase,
@@ -149,13 +149,24 @@ impl ServerSide {
         self.poll(ledger);
     }
 
-    /// Serves one of the requests that are due, or fails it.
+    /// A write that still waits for its payload.
+    fn receiving(&self, ledger: &mut Ledger) -> Option<RequestId> {
+        let is_open = |(id, pending): &(&RequestId, &Pending)| {
+            let answered = ledger.entry(pending.number).answer.is_some();
+            pending.request.command == CommandType::WRITE && !answered && !self.due.contains(id)
+        };
+        self.requests.iter().find(is_open).map(|(id, _)| *id)
+    }
+
+    /// Serves one of the requests that are due, or fails it; or fails a write in the midst of its payload.
     pub(crate) fn serve(&mut self, which: usize, failure: Option<ErrorValue>, disk: &mut [u8], ledger: &mut Ledger) {
+        let early = if failure.is_some() && which % 2 == 0 { self.receiving(ledger) } else { None };
         let Phase::Transmission(server) = &mut self.phase else { return };
-        if self.due.is_empty() {
-            return;
-        }
-        let id = self.due.swap_remove(which % self.due.len());
+        let id = match early {
+            Some(id) => id,
+            None if self.due.is_empty() => return,
+            None => self.due.swap_remove(which % self.due.len()),
+        };
         let pending = self.requests.get_mut(&id).unwrap();
         let entry = ledger.entry(pending.number);
         let Request { command, offset, length, takes_holes, .. } = pending.request;
@@ -198,7 +209,7 @@ impl ServerSide {
             other => {
                 match other {
                     CommandType::WRITE => {
-                        assert_eq!(pending.buffer, entry.data, "the payload of {:?}", pending.request);
+                        assert_same_data(&pending.buffer, &entry.data, &pending.request);
                         disk[range].copy_from_slice(&pending.buffer);
                     }
                     CommandType::WRITE_ZEROES | CommandType::TRIM => disk[range].fill(0),

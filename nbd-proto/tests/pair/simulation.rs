@@ -41,10 +41,14 @@ struct Session {
     ledger: Ledger,
     to_server: Wire,
     to_client: Wire,
+    /// How many requests the server takes at once.
+    taken: usize,
     /// How many commands the client still wants to submit.
     wishes: usize,
-    /// Whether something was done to the connection that may end it.
+    /// Whether something was done to the session that may end it early.
     disturbed: bool,
+    /// Whether the network has lost bytes, or may have.
+    cut: bool,
     /// How ready the network is to disturb it, per step, in a million.
     hostility: u32,
 }
@@ -66,7 +70,8 @@ impl Session {
             }
             _ => "disk",
         };
-        let mut flags = TransmissionFlags::from_bits_retain(rng.u16(..)) & TransmissionFlags::all();
+        // Most of what there is is offered, so that most of it is asked for.
+        let mut flags = TransmissionFlags::from_bits_retain(rng.u16(..) | rng.u16(..)) & TransmissionFlags::all();
         flags.set(TransmissionFlags::READ_ONLY, rng.u8(..10) == 0);
         let mut offer = Offer::new(SIZE, flags);
         if rng.bool() {
@@ -91,9 +96,12 @@ impl Session {
             ledger: Ledger::default(),
             to_server: Wire::default(),
             to_client: Wire::default(),
-            wishes: rng.usize(..12),
+            taken: taken.max_in_flight,
+            wishes: rng.usize(..24),
             disturbed: false,
-            hostility: if rng.bool() { 0 } else { rng.u32(..20_000) },
+            cut: false,
+            // Some are disturbed early, and most once they have come to the transmission phase.
+            hostility: [0, rng.u32(..2000), rng.u32(..6000), rng.u32(..20_000)][rng.usize(..4)],
         }
     }
 
@@ -129,6 +137,7 @@ impl Session {
                 }
             }
         }
+        assert!(self.server.in_flight() <= self.taken, "more requests in flight than were to be taken");
         // Whoever is through hangs up, behind what it has said.
         if self.client.is_over() {
             self.to_server.end();
@@ -147,7 +156,6 @@ impl Session {
             }
             return;
         }
-        self.wishes -= 1;
         let minimum = u64::from(negotiated.minimum_block());
         let offset = rng.u64(..SIZE) / minimum * minimum;
         let most = (SIZE - offset).min(if rng.u8(..6) == 0 { MAXIMUM } else { 700.max(minimum) });
@@ -171,13 +179,17 @@ impl Session {
         } else {
             Vec::new()
         };
-        // What does not go with this export is refused by the client itself.
-        self.client.submit(command.with_flags(flags), data, None, &mut self.ledger);
+        // What does not go with this export is refused by the client itself: it wants something else next time.
+        if self.client.submit(command.with_flags(flags), data, None, &mut self.ledger) {
+            self.wishes -= 1;
+        }
     }
 
     fn disturb(&mut self, rng: &mut Rng) {
         self.disturbed = true;
-        match rng.u8(..5) {
+        let how = rng.u8(..5);
+        self.cut |= how < 3;
+        match how {
             // Both directions, with what is under way.
             0 => {
                 self.to_server.cut(0);
@@ -202,6 +214,8 @@ impl Session {
     fn assert_sound(&self) {
         assert_eq!((self.client.in_flight(), self.server.in_flight()), (0, 0));
         self.ledger.assert_all_done();
+        // Neither a shutdown nor a disconnect loses an answer.
+        assert!(self.cut || self.ledger.cut_off == 0, "{} answers were lost", self.ledger.cut_off);
         if !self.disturbed {
             assert_eq!(self.client.error, Some(Error::Ended(Ended::ByUs)));
             assert_eq!(self.server.error, None);

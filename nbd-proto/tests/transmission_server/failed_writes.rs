@@ -105,6 +105,23 @@ fn the_answer_keeps_its_words_and_its_place_while_payload_is_skipped() {
 }
 
 #[test]
+fn each_answer_has_its_own_words_and_place() {
+    each_style(|link| {
+        for (number, (message, offset)) in [("the first", Some(520)), ("two", None)].into_iter().enumerate() {
+            link.feed(&request(link.style, 7, WRITE, CommandFlags::empty(), 512, 30));
+            let failure = Failure { error: ErrorValue::EIO, message, offset };
+            link.server.fail(link.id(number), &failure).unwrap();
+            link.feed(&[1; 30]);
+            let answer = &chunks(&link.send_all())[0];
+            if link.style != ReplyStyle::Simple {
+                let kind = if offset.is_some() { 0x8002 } else { 0x8001 };
+                assert_eq!((answer.kind, answer.message()), (Some(kind), message));
+            }
+        }
+    });
+}
+
+#[test]
 fn a_write_that_has_failed_takes_no_other_answer_while_it_is_skipped() {
     each_style(|link| {
         link.feed(&request(link.style, 7, WRITE, CommandFlags::empty(), 0, 30));

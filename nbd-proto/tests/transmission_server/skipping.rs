@@ -63,6 +63,21 @@ fn as_much_as_the_limit_is_skipped_and_not_a_byte_more() {
     }
 }
 
+/// Whoever is told of a maximum payload may send that much, and gets an answer.
+#[test]
+fn a_payload_that_the_offer_allows_is_always_skipped() {
+    let settings = ServerSettings::default().with_max_skipped(100);
+    for setup in STYLES.map(|style| Setup::new(style).with_sizes(1, 600).with_settings(settings)) {
+        each_way(&setup, |link| {
+            link.ask(7, WRITE, BEHIND, 600);
+            assert_eq!(link.answers(), [(7, ENOSPC)]);
+            link.feed(&request(link.style, 8, WRITE, CommandFlags::empty(), 0, 601));
+            let expected = PeerMisbehaved::PayloadTooLong { command: WRITE, length: 601, limit: 600 };
+            assert_eq!(link.error, Some(Error::from(expected)));
+        });
+    }
+}
+
 #[test]
 fn a_write_that_can_be_carried_out_may_be_longer_than_what_is_skipped() {
     let settings = ServerSettings::default().with_max_skipped(0);

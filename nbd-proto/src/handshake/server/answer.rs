@@ -91,8 +91,9 @@ impl ServerHandshake {
     ///
     /// Refused, with nothing appended and the answer still awaited, if no event awaits one, or if the specification
     /// forbids the reply there: one without the error bit; `ERR_UNSUP` to `GO` after extended headers were agreed;
-    /// `ERR_BLOCK_SIZE_REQD` to who has asked for block sizes; `ERR_TLS_REQD` where TLS is in use or not to be had, or
-    /// to an option that neither describes an export nor enters the transmission phase.
+    /// `ERR_BLOCK_SIZE_REQD` to who has asked for block sizes; `ERR_EXT_HEADER_REQD` to who has agreed to extended
+    /// headers; `ERR_TLS_REQD` where TLS is in use or not to be had, or to an option that neither describes an export
+    /// nor enters the transmission phase.
     pub fn refuse(&mut self, reply: ReplyType, message: &str, out: &mut Vec<u8>) -> Result<(), Refused> {
         match core::mem::replace(&mut self.state, Ok(State::AwaitOption)) {
             Ok(State::AwaitAnswer(question)) => {
@@ -150,6 +151,10 @@ impl ServerHandshake {
             }
             // Spec, *NOTLS mode* and *SELECTIVETLS mode*.
             ReplyType::ERR_TLS_REQD if self.tls => Err("TLS is in use"),
+            // "for a client that has not yet requested extended headers" (spec, `NBD_REP_ERR_EXT_HEADER_REQD`).
+            ReplyType::ERR_EXT_HEADER_REQD if self.reply_style == ReplyStyle::Extended => {
+                Err("extended headers were agreed")
+            }
             ReplyType::ERR_TLS_REQD if self.tls_only(option).0 != ReplyType::ERR_TLS_REQD => {
                 Err("this cannot be answered with a demand for TLS")
             }

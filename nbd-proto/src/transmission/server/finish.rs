@@ -1,16 +1,13 @@
 //! Answers, of the caller and of the engine itself: held against what was asked, then handed on to be framed.
 
-use alloc::borrow::{Cow, ToOwned};
-
 use super::Server;
 use super::admit::Objection;
 use super::answer::{Failure, ReadPart};
 use super::event::RequestId;
 use super::intake::Intake;
 use super::replies::Answered;
-use super::table::{Stage, Table, Verdict};
+use super::table::{Stage, Table};
 use crate::error::Refused;
-use crate::text::cut;
 use crate::transmission::slots::SlotIndex;
 use crate::wire::chunk::Descriptor;
 use crate::wire::number::{CommandType, ContextId};
@@ -84,9 +81,7 @@ impl Server {
         let served = self.table.request_mut(slot);
         if served.stage == Stage::Inbound {
             let left = self.intake.left(slot, served.length);
-            let Failure { error, message, offset } = *failure;
-            let verdict = Verdict { error, message: Cow::Owned(cut(message).to_owned()), offset };
-            self.fail_behind_payload(slot, verdict, left);
+            self.fail_behind_payload(slot, failure, left);
         } else {
             served.stage = Stage::Answered;
             self.replies.failure(answered(&self.table, slot), failure, &mut self.hook);
@@ -113,26 +108,18 @@ impl Server {
 
     /// Fails a request that the caller never hears of, once its payload has been skipped.
     pub(super) fn object(&mut self, slot: SlotIndex, (error, message): Objection, payload: u64) {
-        let verdict = Verdict { error, message: Cow::Borrowed(message), offset: None };
-        self.fail_behind_payload(slot, verdict, payload);
+        self.fail_behind_payload(slot, &Failure { error, message, offset: None }, payload);
     }
 
-    fn fail_behind_payload(&mut self, slot: SlotIndex, verdict: Verdict, left: u64) {
-        let served = self.table.request_mut(slot);
-        served.stage = Stage::Answered;
-        served.failure = Some(verdict);
+    fn fail_behind_payload(&mut self, slot: SlotIndex, failure: &Failure<'_>, left: u64) {
+        self.table.request_mut(slot).stage = Stage::Answered;
         if left > 0 {
+            self.verdict.keep(failure);
             self.intake = Intake::Skip { slot, left };
         } else {
             self.intake = Intake::Header;
-            self.answer_failure(slot);
+            self.replies.failure(answered(&self.table, slot), failure, &mut self.hook);
         }
-    }
-
-    pub(super) fn answer_failure(&mut self, slot: SlotIndex) {
-        let Some(Verdict { error, message, offset }) = self.table.request_mut(slot).failure.take() else { return };
-        let failure = Failure { error, message: &message, offset };
-        self.replies.failure(answered(&self.table, slot), &failure, &mut self.hook);
     }
 }
 

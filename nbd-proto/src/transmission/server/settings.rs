@@ -7,9 +7,10 @@ pub struct ServerSettings {
     /// How many requests may be in flight. At the limit nothing more is read. From 1 to 65,536, a value out of
     /// range is moved into it; default 128.
     pub max_in_flight: usize,
-    /// How many bytes of payload are skipped of a request that the engine refuses. A request with more ends the
-    /// connection. Default 64 MiB, twice what any client may take for granted. A `WRITE` that the caller fails is
-    /// skipped whole: it is not longer than the maximum payload.
+    /// How many bytes of payload are skipped of a request that the engine refuses; or the maximum payload that the
+    /// [offer](crate::handshake::Offer::block_sizes) names, if that is more. A request with more ends the connection.
+    /// Default 64 MiB, twice what any client may take for granted. A `WRITE` that the caller fails is skipped whole: it
+    /// is not longer than the maximum payload.
     pub max_skipped: u64,
 }
 

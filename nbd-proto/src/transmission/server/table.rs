@@ -1,6 +1,5 @@
 //! The requests that a server has in flight.
 
-use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
 use smallvec::SmallVec;
 
@@ -8,7 +7,7 @@ use super::admit::Admitted;
 use super::event::RequestId;
 use crate::transmission::slots::{SlotIndex, Slots};
 use crate::wire::flags::CommandFlags;
-use crate::wire::number::{CommandType, ContextId, Cookie, ErrorValue};
+use crate::wire::number::{CommandType, ContextId, Cookie};
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -31,16 +30,6 @@ pub(super) struct Served {
     pub(super) stage: Stage,
     /// Whether the caller knows of it, and gets its `Done`.
     pub(super) told: bool,
-    /// Why it has failed, while its payload is still being skipped.
-    pub(super) failure: Option<Verdict>,
-}
-
-/// Why a request has failed, kept.
-#[derive(Clone, Debug)]
-pub(super) struct Verdict {
-    pub(super) error: ErrorValue,
-    pub(super) message: Cow<'static, str>,
-    pub(super) offset: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +53,6 @@ impl Served {
             contexts: SmallVec::new(),
             stage: Stage::Inbound,
             told: false,
-            failure: None,
         }
     }
 
