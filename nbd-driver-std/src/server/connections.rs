@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::link::{Link, Order};
 use crate::stream::Stream;
@@ -30,6 +31,7 @@ struct State {
 struct Entry {
     link: Arc<Link>,
     phase: Phase,
+    since: Instant,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -71,17 +73,19 @@ impl Connections {
         let link = Arc::new(Link::new(stream, peer));
         let mut state = self.lock();
         if state.count(Phase::HalfOpen) >= self.limit {
-            if let Some(oldest) = state.entries.values_mut().find(|entry| entry.phase == Phase::HalfOpen) {
-                oldest.phase = Phase::Dropped;
-                oldest.link.give(Order::Leave);
-                tracing::warn!(peer = oldest.link.peer, "dropped in the handshake, since newer clients wait");
-            }
+            state.drop_oldest(Duration::ZERO);
         }
         let number = state.next;
         state.next += 1;
-        state.entries.insert(number, Entry { link: link.clone(), phase: Phase::HalfOpen, thread: None });
+        let entry = Entry { link: link.clone(), phase: Phase::HalfOpen, since: Instant::now(), thread: None };
+        state.entries.insert(number, entry);
         drop(state);
         Place { connections: self.clone(), number, link }
+    }
+
+    /// Drops the oldest in the handshake, if it has been there for so long: the system has no room for newer ones.
+    pub(super) fn make_room(&self, patience: Duration) {
+        self.lock().drop_oldest(patience);
     }
 
     /// How many use an export.
@@ -118,6 +122,16 @@ impl Connections {
 impl State {
     fn count(&self, phase: Phase) -> usize {
         self.entries.values().filter(|entry| entry.phase == phase).count()
+    }
+
+    /// Drops the oldest connection in the handshake, if it has been there for so long.
+    fn drop_oldest(&mut self, patience: Duration) {
+        let oldest = self.entries.values_mut().find(|entry| entry.phase == Phase::HalfOpen);
+        if let Some(oldest) = oldest.filter(|oldest| oldest.since.elapsed() >= patience) {
+            oldest.phase = Phase::Dropped;
+            oldest.link.give(Order::Leave);
+            tracing::warn!(peer = oldest.link.peer, "dropped in the handshake, since newer clients wait");
+        }
     }
 }
 
