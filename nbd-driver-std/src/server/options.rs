@@ -97,8 +97,9 @@ impl ServerOptions {
         self
     }
 
-    /// How many bytes of payload one connection may hold in memory. At the limit its requests wait their turn, and
-    /// nothing more is read from it. Memory is taken as it is needed. At least 32 MiB, the longest payload that any
+    /// How many bytes of payload one connection may hold in memory; the answer of each context to a `BLOCK_STATUS`
+    /// counts as 1 MiB, unless one extent is asked for. At the limit its requests wait their turn, and nothing more
+    /// is read from it. Memory is taken as it is needed. At least 32 MiB, the longest payload that any
     /// client may send without asking; default 64 MiB. No export offers a larger payload than this.
     #[must_use]
     pub fn max_memory(mut self, bytes: usize) -> Self {

@@ -49,7 +49,7 @@ struct Transmission<'a> {
     workers: Option<Workers>,
     outcomes: Vec<Outcome>,
     buffers: Buffers,
-    /// By slot: writes that are being received, and the buffers of answers to reads.
+    /// By slot: writes that are being received, and answers that take memory until they are sent.
     slots: Vec<Option<(Request, Vec<u8>)>>,
     /// A request that waits for memory. Nothing is parsed behind it.
     waiting: Option<Request>,

@@ -22,6 +22,7 @@ mod raw;
 mod read_only;
 mod sockets;
 mod status;
+mod status_memory;
 mod stop;
 mod support;
 mod threads;
