@@ -3,13 +3,13 @@
 mod allocation;
 mod kind;
 mod map;
+mod syncs;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::number::ErrorValue;
@@ -18,6 +18,7 @@ use rustix::io::retry_on_intr;
 
 use self::allocation::Allocation;
 use self::kind::Kind;
+use self::syncs::Syncs;
 use super::extents::BASE_ALLOCATION;
 use super::{Backend, Failure, Features, ZeroMode};
 
@@ -47,8 +48,7 @@ pub struct FileBackend {
     kind: Kind,
     read_only: bool,
     allocation: Allocation,
-    /// Why writes that had been answered may be gone.
-    lost: OnceLock<Failure>,
+    syncs: Syncs,
 }
 
 impl FileBackend {
@@ -66,7 +66,7 @@ impl FileBackend {
         let kind = Kind::of(&metadata)?;
         let size = kind.size(&file, &metadata)?;
         let allocation = Allocation::new(kind, &file)?;
-        Ok(Self { file, size, kind, read_only: options.read_only, allocation, lost: OnceLock::new() })
+        Ok(Self { file, size, kind, read_only: options.read_only, allocation, syncs: Syncs::default() })
     }
 
     fn may_write(&self) -> Result<(), Failure> {
@@ -74,10 +74,7 @@ impl FileBackend {
     }
 
     fn sync(&self) -> Result<(), Failure> {
-        if let Err(error) = retry_on_intr(|| rustix::fs::fdatasync(&self.file)) {
-            let _ = self.lost.set(io::Error::from(error).into());
-        }
-        self.lost.get().map_or(Ok(()), |lost| Err(lost.clone()))
+        self.syncs.run(|| Ok(retry_on_intr(|| rustix::fs::fdatasync(&self.file))?))
     }
 
     fn sync_if(&self, fua: bool) -> Result<(), Failure> {
@@ -137,10 +134,11 @@ impl Backend for FileBackend {
 
     fn write_zeroes(&self, offset: u64, length: u64, mode: ZeroMode) -> Result<(), Failure> {
         self.may_write()?;
-        if self.allocation.zero(&self.file, offset..offset + length, mode)? {
-            return self.sync_if(mode.fua);
+        if !self.allocation.zero(&self.file, offset..offset + length, mode)? {
+            // One sync behind all of them is enough.
+            super::write_zeroes_slowly(self, offset, length, ZeroMode { fua: false, ..mode })?;
         }
-        super::write_zeroes_slowly(self, offset, length, mode)
+        self.sync_if(mode.fua)
     }
 
     fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
