@@ -20,6 +20,7 @@ mod order;
 mod pins;
 mod raw;
 mod read_only;
+mod socket_races;
 mod sockets;
 mod status;
 mod status_memory;
