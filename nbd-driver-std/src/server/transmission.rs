@@ -139,11 +139,10 @@ impl Transmission<'_> {
 
     /// Gives the connection up. Calls that the backend has begun are all that is waited for.
     fn abandon(&mut self) {
-        if self.engine.over().is_none() {
-            self.engine.give_up("it did not end in time when the server was stopped");
-            if let Some(workers) = &mut self.workers {
-                workers.cancel();
-            }
+        self.engine.give_up("it did not end in time when the server was stopped");
+        // Also where it was over before: what the client left behind is not begun any more.
+        if let Some(workers) = &mut self.workers {
+            workers.cancel();
         }
     }
 
