@@ -38,6 +38,9 @@ pub struct FileOptions {
 /// a hole that is allocated but was not written since, as after zeroes with
 /// [`no_hole`](ZeroMode::no_hole). Block devices know no extents, so they have no context.
 ///
+/// Past a limit on file sizes (`RLIMIT_FSIZE`) the system sends `SIGXFSZ`, which ends a process that does nothing about
+/// it; with a handler, or with the signal ignored, the write fails with `ENOSPC`.
+///
 /// Writes go through the system's page cache, and [`flush`](Backend::flush) and `fua` are `fdatasync`. When that
 /// fails, the system may have dropped data of any connection and tells it once. So from then on each flush and
 /// each `fua` fails in the same way, until the file is opened anew.
@@ -71,6 +74,15 @@ impl FileBackend {
 
     fn may_write(&self) -> Result<(), Failure> {
         if self.read_only { Err(super::read_only::refusal()) } else { Ok(()) }
+    }
+
+    /// Makes a file longer that others have made shorter, for zeroes that were not written.
+    fn reach(&self, end: u64) -> Result<(), Failure> {
+        if self.kind == Kind::RegularFile && self.file.metadata()?.len() < end {
+            // Never a new length, which could cut off what is being written behind it.
+            self.file.write_all_at(&[0], end - 1)?;
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), Failure> {
@@ -134,7 +146,9 @@ impl Backend for FileBackend {
 
     fn write_zeroes(&self, offset: u64, length: u64, mode: ZeroMode) -> Result<(), Failure> {
         self.may_write()?;
-        if !self.allocation.zero(&self.file, offset..offset + length, mode)? {
+        if self.allocation.zero(&self.file, offset..offset + length, mode)? {
+            self.reach(offset + length)?;
+        } else {
             // One sync behind all of them is enough.
             super::write_zeroes_slowly(self, offset, length, ZeroMode { fua: false, ..mode })?;
         }
