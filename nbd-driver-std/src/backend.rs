@@ -154,8 +154,7 @@ fn write_zeroes_slowly<B: Backend + ?Sized>(
     let mut done = 0;
     while done < length {
         let count = (length - done).min(zeroes.len() as u64);
-        let last = done + count == length;
-        backend.write(&zeroes[..count as usize], offset + done, mode.fua && last)?;
+        backend.write(&zeroes[..count as usize], offset + done, mode.fua)?;
         done += count;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What a server at work waits for: signals, its own end, and the end of a command.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -33,6 +34,8 @@ impl Events {
     /// From here on a signal is an event. What `nohup` has had ignored stays ignored.
     pub(super) fn with_signals() -> anyhow::Result<Self> {
         let (sender, receiver) = channel();
+        // A write past the limit on file sizes is to fail, and no more than that.
+        signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default()).context("catching a signal")?;
         let wanted = SIGNALS.into_iter().filter(|signal| *signal != Signal::HUP || !is_ignored(*signal));
         let mut signals = Signals::new(wanted.map(Signal::as_raw)).context("waiting for signals")?;
         let events = Self { sender, receiver };

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
+use nbd_driver_std::Client;
+
 use crate::common::{nbd, write};
 use crate::serve::socket_in;
 use crate::serving::Serving;
@@ -63,4 +65,19 @@ fn one_that_may_only_be_read_is_served_read_only() {
 fn a_file_of_an_export_is_looked_at_too() {
     let failure = nbd(["serve", "--tcp=:0", "--export=a=file:/no/such/file", "null:1"]).failure();
     assert!(failure.contains("file:/no/such/file"), "{failure}");
+}
+
+/// The system sends a signal with that error, and the signal would end the process.
+#[test]
+fn one_that_may_not_grow_fails_the_write_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -f 8; exec "$0" "$@""#, env!("CARGO_BIN_EXE_nbd"), "serve", "--unix"]);
+    let mut server = Serving::spawn(limited.arg(socket_in(dir.path())).arg(format!("file:{}", image.display())));
+    let client = Client::connect(&server.line()).unwrap();
+    let failure = client.write_at(&[1; 512], 512 << 10).unwrap_err().to_string();
+    assert!(failure.contains("ENOSPC"), "{failure}");
+    client.write_at(&[1; 512], 0).unwrap();
 }

@@ -3,13 +3,13 @@
 mod allocation;
 mod kind;
 mod map;
+mod syncs;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::number::ErrorValue;
@@ -18,6 +18,7 @@ use rustix::io::{ReadWriteFlags, preadv2, retry_on_intr};
 
 use self::allocation::Allocation;
 use self::kind::Kind;
+use self::syncs::Syncs;
 use super::extents::BASE_ALLOCATION;
 use super::{Backend, Failure, Features, ZeroMode};
 
@@ -37,6 +38,9 @@ pub struct FileOptions {
 /// a hole that is allocated but was not written since, as after zeroes with
 /// [`no_hole`](ZeroMode::no_hole). Block devices know no extents, so they have no context.
 ///
+/// Past a limit on file sizes (`RLIMIT_FSIZE`) the system sends `SIGXFSZ`, which ends a process that does nothing about
+/// it; with a handler, or with the signal ignored, the write fails with `ENOSPC`.
+///
 /// Writes go through the system's page cache, and [`flush`](Backend::flush) and `fua` are `fdatasync`. When that
 /// fails, the system may have dropped data of any connection and tells it once. So from then on each flush and
 /// each `fua` fails in the same way, until the file is opened anew.
@@ -47,8 +51,7 @@ pub struct FileBackend {
     kind: Kind,
     read_only: bool,
     allocation: Allocation,
-    /// Why writes that had been answered may be gone.
-    lost: OnceLock<Failure>,
+    syncs: Syncs,
 }
 
 impl FileBackend {
@@ -66,18 +69,24 @@ impl FileBackend {
         let kind = Kind::of(&metadata)?;
         let size = kind.size(&file, &metadata)?;
         let allocation = Allocation::new(kind, &file)?;
-        Ok(Self { file, size, kind, read_only: options.read_only, allocation, lost: OnceLock::new() })
+        Ok(Self { file, size, kind, read_only: options.read_only, allocation, syncs: Syncs::default() })
     }
 
     fn may_write(&self) -> Result<(), Failure> {
         if self.read_only { Err(super::read_only::refusal()) } else { Ok(()) }
     }
 
-    fn sync(&self) -> Result<(), Failure> {
-        if let Err(error) = retry_on_intr(|| rustix::fs::fdatasync(&self.file)) {
-            let _ = self.lost.set(io::Error::from(error).into());
+    /// Makes a file longer that others have made shorter, for zeroes that were not written.
+    fn reach(&self, end: u64) -> Result<(), Failure> {
+        if self.kind == Kind::RegularFile && self.file.metadata()?.len() < end {
+            // Never a new length, which could cut off what is being written behind it.
+            self.file.write_all_at(&[0], end - 1)?;
         }
-        self.lost.get().map_or(Ok(()), |lost| Err(lost.clone()))
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Failure> {
+        self.syncs.run(|| Ok(retry_on_intr(|| rustix::fs::fdatasync(&self.file))?))
     }
 
     fn sync_if(&self, fua: bool) -> Result<(), Failure> {
@@ -144,9 +153,12 @@ impl Backend for FileBackend {
     fn write_zeroes(&self, offset: u64, length: u64, mode: ZeroMode) -> Result<(), Failure> {
         self.may_write()?;
         if self.allocation.zero(&self.file, offset..offset + length, mode)? {
-            return self.sync_if(mode.fua);
+            self.reach(offset + length)?;
+        } else {
+            // One sync behind all of them is enough.
+            super::write_zeroes_slowly(self, offset, length, ZeroMode { fua: false, ..mode })?;
         }
-        super::write_zeroes_slowly(self, offset, length, mode)
+        self.sync_if(mode.fua)
     }
 
     fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {

@@ -16,6 +16,9 @@ use crate::waker::Waker;
 /// How long nothing is accepted after the system had no room for a connection, unless one ends before.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a client has for its handshake, once the system has no room for others. Honest ones need far less.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Accepts until the server is to stop.
 pub(super) fn accept(shared: &Arc<Shared>, listeners: &[Listener]) -> Result<(), Error> {
     let mut paused: Option<Instant> = None;
@@ -36,6 +39,9 @@ pub(super) fn accept(shared: &Arc<Shared>, listeners: &[Listener]) -> Result<(),
         let ready: Vec<_> = fds.iter().skip(1).map(|fd| !fd.revents().is_empty()).collect();
         for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
             if !take_in(shared, listener) {
+                // Where it was a thread that could not be started, its own end must not be what ends the pause.
+                shared.waker.clear();
+                shared.connections.make_room(PATIENCE);
                 paused = Some(Instant::now() + PAUSE);
             }
         }

@@ -7,7 +7,7 @@ const SMALLEST: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Buffers {
     free: Vec<Vec<u8>>,
-    /// Bytes in all buffers, free ones and those that are out.
+    /// Bytes in all buffers, free ones and those that are out, and what was set aside.
     held: usize,
     limit: usize,
 }
@@ -29,11 +29,22 @@ impl Buffers {
         if let Some(at) = self.free.iter().rposition(|buffer| buffer.len() == size) {
             return Some(self.free.swap_remove(at));
         }
-        while self.held + size > self.limit {
-            self.held -= self.free.pop()?.len();
+        self.set_aside(size).then(|| vec![0; size])
+    }
+
+    /// Counts memory that is had elsewhere, unless that would be too much now.
+    pub(super) fn set_aside(&mut self, bytes: usize) -> bool {
+        while self.held + bytes > self.limit {
+            let Some(buffer) = self.free.pop() else { return false };
+            self.held -= buffer.len();
         }
-        self.held += size;
-        Some(vec![0; size])
+        self.held += bytes;
+        true
+    }
+
+    /// What was [set aside](Self::set_aside) is free again.
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.held -= bytes;
     }
 
     /// Takes a buffer back.
@@ -92,6 +103,17 @@ mod tests {
         // The limit itself is no power of two.
         assert_eq!(buffers.take(3 * 4096).unwrap().len(), 3 * 4096);
         assert!(buffers.take(1).is_none());
+    }
+
+    #[test]
+    fn what_is_set_aside_counts() {
+        let mut buffers = Buffers::new(3 * 4096);
+        let buffer = buffers.take(1).unwrap();
+        buffers.give(buffer);
+        assert!(buffers.set_aside(3 * 4096), "the free buffer makes room");
+        assert!(buffers.take(1).is_none() && !buffers.set_aside(1));
+        buffers.release(3 * 4096);
+        assert!(buffers.take(1).is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::link::{Link, Order};
 use crate::stream::Stream;
@@ -30,6 +31,7 @@ struct State {
 struct Entry {
     link: Arc<Link>,
     phase: Phase,
+    since: Instant,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -70,23 +72,21 @@ impl Connections {
     pub(super) fn enter(self: &Arc<Self>, stream: Stream, peer: String) -> Place {
         let link = Arc::new(Link::new(stream, peer));
         let mut state = self.lock();
-        let mut dropped = None;
-        if state.count(Phase::HalfOpen) >= self.limit {
-            let oldest = state.entries.values_mut().find(|entry| entry.phase == Phase::HalfOpen);
-            dropped = oldest.map(|oldest| {
-                oldest.phase = Phase::Dropped;
-                oldest.link.clone()
-            });
-        }
+        let full = state.count(Phase::HalfOpen) >= self.limit;
+        let dropped = if full { state.drop_oldest(Duration::ZERO) } else { None };
         let number = state.next;
         state.next += 1;
-        state.entries.insert(number, Entry { link: link.clone(), phase: Phase::HalfOpen, thread: None });
+        let entry = Entry { link: link.clone(), phase: Phase::HalfOpen, since: Instant::now(), thread: None };
+        state.entries.insert(number, entry);
         drop(state);
-        if let Some(dropped) = dropped {
-            tracing::warn!(peer = dropped.peer, "dropped in the handshake, since newer clients wait");
-            dropped.give(Order::Leave);
-        }
+        send_away(dropped.as_deref());
         Place { connections: self.clone(), number, link }
+    }
+
+    /// Drops the oldest in the handshake, if it has been there for so long: the system has no room for newer ones.
+    pub(super) fn make_room(&self, patience: Duration) {
+        let dropped = self.lock().drop_oldest(patience);
+        send_away(dropped.as_deref());
     }
 
     /// How many use an export.
@@ -123,6 +123,24 @@ impl Connections {
 impl State {
     fn count(&self, phase: Phase) -> usize {
         self.entries.values().filter(|entry| entry.phase == phase).count()
+    }
+
+    /// Takes the oldest connection in the handshake for dropped, if it has been there for so long.
+    fn drop_oldest(&mut self, patience: Duration) -> Option<Arc<Link>> {
+        let oldest = self.entries.values_mut().find(|entry| entry.phase == Phase::HalfOpen)?;
+        if oldest.since.elapsed() < patience {
+            return None;
+        }
+        oldest.phase = Phase::Dropped;
+        Some(oldest.link.clone())
+    }
+}
+
+/// Ends a connection that was dropped. Not under the lock: who listens to the traces may be slow.
+fn send_away(dropped: Option<&Link>) {
+    if let Some(link) = dropped {
+        tracing::warn!(peer = link.peer, "dropped in the handshake, since newer clients wait");
+        link.give(Order::Leave);
     }
 }
 

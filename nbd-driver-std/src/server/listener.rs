@@ -27,10 +27,11 @@ const BACKLOG: i32 = 128;
 /// A socket file that was made for one is removed when the server stops, or when this is dropped.
 #[derive(Debug)]
 pub struct Listener {
+    /// Kept for its end, which comes before that of the socket: while the socket is there, no other server takes the
+    /// path, and the file's number is not given to another.
+    _file: Option<SocketFile>,
     socket: OwnedFd,
     address: Address,
-    /// Kept for its end.
-    _file: Option<SocketFile>,
 }
 
 #[derive(Clone, Debug)]

@@ -57,8 +57,9 @@ impl ServerOptions {
     }
 
     /// How many clients may use exports at once. The next one is told so and turned away. As many again may be in
-    /// the handshake; one more, and the one that has been there longest is dropped. At least 1; default 200, because
-    /// each connection takes two file descriptors, and most systems give a process 1024.
+    /// the handshake; one more, and the one that has been there longest is dropped. So it is, after a second, where
+    /// the system has no descriptors or threads for more. At least 1; default 200, because each connection takes two
+    /// file descriptors, and most systems give a process 1024.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);
@@ -96,11 +97,12 @@ impl ServerOptions {
         self
     }
 
-    /// How many bytes of payload one connection may hold in memory. At the limit its requests wait their turn, and
-    /// nothing more is read from it. Memory is taken as it is needed, and given back when a connection has had nothing
-    /// to do for some seconds; but all clients together can take [`max_connections`](Self::max_connections) times as
-    /// much. At least 32 MiB, the longest payload that any client may send without asking; default 64 MiB. No export
-    /// offers a larger payload than this.
+    /// How many bytes of payload one connection may hold in memory; the answer of each context to a `BLOCK_STATUS`
+    /// counts as 1 MiB, unless one extent is asked for. At the limit its requests wait their turn, and nothing more
+    /// is read from it. Memory is taken as it is needed, and given back when a connection has had nothing to do for
+    /// some seconds; but all clients together can take [`max_connections`](Self::max_connections) times as much. At
+    /// least 32 MiB, the longest payload that any client may send without asking; default 64 MiB. No export offers a
+    /// larger payload than this.
     #[must_use]
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes.max(DEFAULT_MAX_PAYLOAD as usize);

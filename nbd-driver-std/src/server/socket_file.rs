@@ -6,12 +6,21 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 
 /// The longest path that a Unix socket can have, in bytes (unix(7)).
 const LONGEST: usize = 107;
+
+/// How often the lock of a directory is tried.
+const LOCK_ATTEMPTS: usize = 500;
+
+/// How long after an attempt the next one is made. Others hold the lock for much less.
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// Removes its file when dropped.
 #[derive(Debug)]
@@ -29,6 +38,7 @@ impl SocketFile {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let address = SocketAddrUnix::new(path)?;
+        let _lock = lock(path);
         make_room(path, &address)?;
         let socket = stream_socket()?;
         bind(&socket, &address)?;
@@ -53,6 +63,24 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
 
 fn stream_socket() -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+/// Keeps other servers from looking after sockets in the same directory until dropped: one that was bound and does not
+/// listen yet looks like one left behind, and one left behind may have been replaced since it was looked at.
+///
+/// `None` where this cannot be had. Whoever may read the directory can hold its lock for ever, so it is not waited for
+/// long.
+fn lock(path: &Path) -> Option<OwnedFd> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = fs::File::open(directory).ok()?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Some(directory.into()),
+            Err(Errno::AGAIN | Errno::INTR) => thread::sleep(LOCK_PAUSE),
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Removes a socket that nobody listens on. Anything else that is there is an error.

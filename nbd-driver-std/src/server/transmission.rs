@@ -49,7 +49,7 @@ struct Transmission<'a> {
     workers: Option<Workers>,
     outcomes: Vec<Outcome>,
     buffers: Buffers,
-    /// By slot: writes that are being received, and the buffers of answers to reads.
+    /// By slot: writes that are being received, and answers that take memory until they are sent.
     slots: Vec<Option<(Request, Vec<u8>)>>,
     /// A request that waits for memory. Nothing is parsed behind it.
     waiting: Option<Request>,
@@ -139,9 +139,8 @@ impl Transmission<'_> {
 
     /// Gives the connection up. Calls that the backend has begun are all that is waited for.
     fn abandon(&mut self) {
-        if self.engine.over().is_none() {
-            self.engine.give_up("it did not end in time when the server was stopped");
-        }
+        self.engine.give_up("it did not end in time when the server was stopped");
+        // Also where it was over before: what the client left behind is not begun any more.
         if let Some(workers) = &mut self.workers {
             workers.cancel();
         }

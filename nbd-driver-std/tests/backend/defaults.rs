@@ -31,12 +31,15 @@ impl Backend for Least {
     }
 }
 
+/// `fua` answers for the data of its own write, and for no other's.
 #[test]
-fn zeroes_are_written_in_pieces_and_the_last_one_answers_for_all() {
-    let least = Least::default();
-    least.write_zeroes(10, 150_000, ZeroMode { fua: true, ..NO_HOLE }).unwrap();
-    let pieces = [(10, 65_536, false), (65_546, 65_536, false), (131_082, 18_928, true)];
-    assert_eq!(*least.0.lock().unwrap(), pieces);
+fn zeroes_are_written_in_pieces_and_each_is_as_safe_as_asked() {
+    for fua in [false, true] {
+        let least = Least::default();
+        least.write_zeroes(10, 150_000, ZeroMode { fua, ..NO_HOLE }).unwrap();
+        let pieces = [(10, 65_536, fua), (65_546, 65_536, fua), (131_082, 18_928, fua)];
+        assert_eq!(*least.0.lock().unwrap(), pieces);
+    }
 }
 
 #[test]

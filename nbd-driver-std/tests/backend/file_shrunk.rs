@@ -4,7 +4,9 @@ use nbd_driver_std::backend::Backend;
 use nbd_driver_std::nbd_proto::wire::chunk::Descriptor;
 use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
 
-use crate::support::{BASE_ALLOCATION, KIB, MIB, extents, open, read, sparse_file};
+use crate::support::{
+    BASE_ALLOCATION, KIB, MAY_HOLE, MIB, NO_HOLE, directories, extents, is_zero, open, read, sparse_file,
+};
 
 #[test]
 fn reads_fail_where_it_ends_and_only_there() {
@@ -41,4 +43,18 @@ fn writing_makes_it_longer_again() {
     file.as_file().set_len(0).unwrap();
     backend.write(&[7; 10], MIB - 10, false).unwrap();
     assert_eq!(read(&backend, MIB - 20, 20), [[0; 10], [7; 10]].concat());
+}
+
+#[test]
+fn zeroes_behind_its_end_can_be_read_too() {
+    for directory in directories() {
+        let file = sparse_file(&directory, MIB);
+        let disk = open(file.path());
+        for (number, mode) in [MAY_HOLE, NO_HOLE].into_iter().enumerate() {
+            file.as_file().set_len(4096).unwrap();
+            disk.write_zeroes(300_000, 100_000, mode).unwrap();
+            assert!(is_zero(&read(&disk, 300_000, 100_000)), "{number} in {}", directory.display());
+            assert_eq!(file.as_file().metadata().unwrap().len(), 400_000);
+        }
+    }
 }

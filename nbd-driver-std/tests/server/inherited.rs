@@ -92,3 +92,19 @@ fn are_accepted_from_again_when_descriptors_are_free() {
         }
     });
 }
+
+/// The same, but nobody who has a descriptor gets on: after a moment the oldest of them has to go.
+#[test]
+fn silent_clients_do_not_keep_the_descriptors() {
+    must_end(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let unix = UnixListener::bind(&path).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent: Vec<_> = (0..30).map(|_| Raw::connect(&path)).collect();
+        let _process = activated(tcp.into(), unix.into(), 20);
+        let mut last = Raw::greeted(&path);
+        last.go("disk").unwrap();
+        drop(silent);
+    });
+}

@@ -12,12 +12,14 @@ use crate::support::HANG;
 pub(crate) const READ: u16 = 0;
 pub(crate) const WRITE: u16 = 1;
 pub(crate) const DISC: u16 = 2;
+pub(crate) const BLOCK_STATUS: u16 = 7;
 
 pub(crate) const OPT_EXPORT_NAME: u32 = 1;
 pub(crate) const OPT_ABORT: u32 = 2;
 pub(crate) const OPT_LIST: u32 = 3;
 pub(crate) const OPT_GO: u32 = 7;
 pub(crate) const OPT_STRUCTURED_REPLY: u32 = 8;
+pub(crate) const OPT_SET_META_CONTEXT: u32 = 10;
 
 pub(crate) const REP_ACK: u32 = 1;
 pub(crate) const REP_INFO: u32 = 3;
@@ -72,6 +74,19 @@ impl Raw {
         let mut raw = Self::greeted(path);
         raw.option(OPT_STRUCTURED_REPLY, &[]);
         assert_eq!(raw.option_reply(), (REP_ACK, Vec::new()));
+        raw.go("disk").unwrap();
+        raw
+    }
+
+    /// The same with structured replies and one metadata context.
+    pub(crate) fn with_context(path: &Path, context: &str) -> Self {
+        let mut raw = Self::greeted(path);
+        raw.option(OPT_STRUCTURED_REPLY, &[]);
+        assert_eq!(raw.option_reply(), (REP_ACK, Vec::new()));
+        let length = u32::try_from(context.len()).unwrap().to_be_bytes();
+        let one = 1u32.to_be_bytes();
+        raw.option(OPT_SET_META_CONTEXT, &[&[0, 0, 0, 4], &b"disk"[..], &one, &length, context.as_bytes()].concat());
+        while raw.option_reply().0 != REP_ACK {}
         raw.go("disk").unwrap();
         raw
     }

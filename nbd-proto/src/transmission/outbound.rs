@@ -65,12 +65,7 @@ impl<Id: Copy> SendQueue<Id> {
 
     /// Appends a message without a payload of the caller's.
     pub(super) fn push_framing(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.head == self.framing.len() {
-            self.framing.clear();
-            // What one long list of extents needed is not kept for ever.
-            self.framing.shrink_to(MAX_KEPT);
-            self.head = 0;
-        } else if self.head > MAX_KEPT && self.head > self.framing.len() / 2 {
+        if self.head > MAX_KEPT && self.head > self.framing.len() / 2 {
             self.framing.drain(..self.head);
             self.head = 0;
         }
@@ -126,6 +121,12 @@ impl<Id: Copy> SendQueue<Id> {
                 self.pieces.pop_front();
             }
         }
+        if self.head == self.framing.len() {
+            self.framing.clear();
+            // What one long list of extents needed is not kept, also where nothing follows it.
+            self.framing.shrink_to(MAX_KEPT);
+            self.head = 0;
+        }
         while let Some((slot, end)) = self.unsent.front() {
             if *end > self.sent {
                 break;
@@ -167,5 +168,21 @@ impl<'a, Id: Copy> Iterator for Outbound<'a, Id> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.pieces.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_KEPT, SendQueue};
+    use crate::wire::number::Cookie;
+
+    #[test]
+    fn the_memory_of_a_long_message_is_free_when_it_is_sent() {
+        let mut queue = SendQueue::<Cookie>::default();
+        queue.push_framing(|out| out.resize(10 * MAX_KEPT, 7));
+        queue.sent(10 * MAX_KEPT - 1, |_| {});
+        assert!(queue.framing.capacity() >= 10 * MAX_KEPT);
+        queue.sent(1, |_| {});
+        assert!(queue.framing.capacity() <= MAX_KEPT, "{}", queue.framing.capacity());
     }
 }

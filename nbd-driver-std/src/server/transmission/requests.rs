@@ -4,11 +4,16 @@ use std::time::Instant;
 
 use nbd_proto::transmission::{self, ReadPart, Request, RequestId, ServerEvent};
 use nbd_proto::wire::chunk::Descriptor;
+use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::{CommandType, ContextId, ErrorValue};
 
 use super::Transmission;
 use crate::backend::Failure;
 use crate::server::jobs::{Answer, Job, Outcome};
+
+/// What the answer of one context to a `BLOCK_STATUS` counts as, in bytes, since nobody knows before how long it
+/// will be: as much as those of the backends of this crate have at most.
+const STATUS: usize = 1 << 20;
 
 impl Transmission<'_> {
     /// Answers requests that the backend is through with. Says whether there were any.
@@ -54,8 +59,9 @@ impl Transmission<'_> {
                     }
                 }
                 Some(ServerEvent::Done { id, .. }) => {
-                    if let Some((_, buffer)) = self.take_slot(id) {
+                    if let Some((request, buffer)) = self.take_slot(id) {
                         self.buffers.give(buffer);
+                        self.buffers.release(self.beside_payload(&request));
                     }
                 }
                 Some(ServerEvent::Disconnect) | None => {}
@@ -79,6 +85,10 @@ impl Transmission<'_> {
     fn take_up(&mut self, request: Request) -> bool {
         let Request { id, command, length, .. } = request;
         if !matches!(command, CommandType::READ | CommandType::WRITE) {
+            if !self.buffers.set_aside(self.beside_payload(&request)) {
+                self.waiting = Some(request);
+                return false;
+            }
             self.carry_out(request, Vec::new());
             return true;
         }
@@ -146,12 +156,19 @@ impl Transmission<'_> {
                 self.fail(id, &Failure::new(ErrorValue::EIO, "the server failed to carry out the request"));
             }
         }
-        if request.command == CommandType::READ && self.engine.over().is_none() {
-            // It is sent from there.
+        let is_kept = request.command == CommandType::READ || self.beside_payload(&request) > 0;
+        if is_kept && self.engine.over().is_none() {
+            // It is sent from there, or takes memory until it is sent.
             self.put_slot(request, buffer);
         } else {
             self.buffers.give(buffer);
         }
+    }
+
+    /// Bytes of memory, besides payload, that count for a request until its answer is sent.
+    fn beside_payload(&self, request: &Request) -> usize {
+        let many = request.command == CommandType::BLOCK_STATUS && !request.flags.contains(CommandFlags::REQ_ONE);
+        if many { self.ground.contexts.len().saturating_mul(STATUS).min(self.options.max_memory) } else { 0 }
     }
 
     fn fail(&mut self, id: RequestId, failure: &Failure) {

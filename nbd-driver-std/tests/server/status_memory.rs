@@ -1,0 +1,42 @@
+//! Answers to `BLOCK_STATUS` take memory as payload does.
+
+use std::sync::Arc;
+
+use nbd_driver_std::server::{Export, ServerOptions};
+
+use crate::disk::{BASE, Call, TestDisk};
+use crate::gate::Gate;
+use crate::raw::{BLOCK_STATUS, Raw, request};
+use crate::support::{MIB, must_end, serve_with};
+
+#[test]
+fn no_more_are_asked_for_than_there_is_memory_for() {
+    must_end(|| {
+        let gate = Arc::new(Gate::default());
+        let at_gate = gate.clone();
+        let disk = TestDisk::patterned(MIB, 1).hook(move |call| {
+            if matches!(call, Call::Extents { .. }) {
+                at_gate.pass();
+            }
+            Ok(())
+        });
+        let options = ServerOptions::new().max_memory(32 << 20).threads_per_connection(128);
+        let server = serve_with(options, [Export::shared("disk", disk.share())]);
+        let many: Vec<u8> = (0..100).flat_map(|cookie| request(BLOCK_STATUS, cookie, 0, 4096)).collect();
+        let mut raw = Raw::with_context(&server.socket(), BASE);
+        raw.send(&many);
+        gate.expect(32);
+        // Another connection has its own memory, and has had it when its requests are at the gate.
+        let mut other = Raw::with_context(&server.socket(), BASE);
+        other.send(&many);
+        gate.expect(64);
+        assert_eq!(gate.arrived(), 64);
+        gate.open();
+        for raw in [&mut raw, &mut other] {
+            for _ in 0..100 {
+                assert!(raw.chunk().last);
+            }
+        }
+        server.end();
+    });
+}
