@@ -127,7 +127,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let inherited = listen::inherited(args)?;
     // Before there is anything to clean up.
     let events = Events::with_signals()?;
-    let Listening { sockets, dir } = listen::listen(args, inherited)?;
+    let Listening { sockets, file, dir } = listen::listen(args, inherited)?;
 
     let export = first_name(args);
     let uris: Vec<_> = sockets.iter().map(|socket| socket.uri(export)).collect::<Result<_, _>>()?;
@@ -135,13 +135,13 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         None => {
             let running = server.start(sockets)?;
             announce(&uris);
-            stop::on_signal(running, &events)
+            stop::on_signal(running, &events, file.as_deref())
         }
         Some(line) => {
             let mut command = command::prepare(line, &uris, &sockets);
             let running = server.start(sockets)?;
             let child = command::Child::start(&mut command, &events)?;
-            stop::after_command(running, child, &events)
+            stop::after_command(running, child, &events, file.as_deref())
         }
     };
     // The socket in it is used until here.

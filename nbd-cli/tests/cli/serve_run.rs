@@ -141,12 +141,16 @@ fn a_command_that_does_not_listen_is_killed() {
 
 #[test]
 fn a_second_signal_ends_all_patience() {
-    let mut server = Serving::start(["--run", "trap '' TERM; echo ready; sleep 1000", "memory:1M"]);
+    let dir = tempfile::tempdir().unwrap();
+    let socket = socket_in(dir.path());
+    let line = "trap '' TERM; echo ready; sleep 1000";
+    let mut server = Serving::start(["--unix", &socket, "--run", line, "memory:1M"]);
     assert_eq!(server.line(), "ready");
     server.signal(Signal::TERM);
     server.signal(Signal::HUP);
     // Which of them comes first is up to the system.
     assert!(matches!(server.end().code, Some(129 | 143)));
+    assert!(!fs::exists(&socket).unwrap());
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn a_second_signal_ends_all_patience() {
     server.signal(Signal::INT);
     // Which of them comes first is up to the system.
     assert!(matches!(server.end().code, Some(130 | 143)));
+    assert!(!fs::exists(&socket).unwrap());
 }
 
 #[test]
