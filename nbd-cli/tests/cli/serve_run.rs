@@ -83,8 +83,20 @@ fn a_directory_with_a_long_name_is_no_hindrance() {
     let long = dir.path().join("x".repeat(100));
     fs::create_dir(&long).unwrap();
     let mut serve = command();
-    serve.args(["serve", "--run", "test -S \"$unixsocket\"", "memory:1M"]).env("TMPDIR", &long);
-    Run::from(serve.output().unwrap()).ok();
+    serve.args(["serve", "--run", "test -S \"$unixsocket\"", "memory:1M"]);
+    Run::from(serve.env("TMPDIR", &long).output().unwrap()).ok();
+    // Nor is a short name for it, nor none.
+    for short in [".", ""] {
+        Run::from(serve.env("TMPDIR", short).current_dir(&long).output().unwrap()).ok();
+    }
+}
+
+#[test]
+fn a_directory_that_is_missing_can_be_chosen() {
+    let mut serve = command();
+    let output = serve.args(["serve", "--run", "true", "memory:1M"]).env("TMPDIR", "/no/such/dir").output().unwrap();
+    let failure = Run::from(output).failure();
+    assert!(failure.contains("/no/such/dir") && failure.contains("TMPDIR"), "{failure}");
 }
 
 #[test]
