@@ -59,7 +59,8 @@ fn tcp(address: &TcpAddress) -> anyhow::Result<Listener> {
 fn unusable(error: Error) -> anyhow::Error {
     let Error::Io { step, source } = &error else { return error.into() };
     let hint = match source.kind() {
-        io::ErrorKind::AddrInUse => "is a server running there already?",
+        // Who has looked knows that there is one.
+        io::ErrorKind::AddrInUse if source.raw_os_error().is_some() => "is a server running there already?",
         io::ErrorKind::AddrNotAvailable => "is that an address of this machine?",
         io::ErrorKind::NotFound => "is there such a directory?",
         io::ErrorKind::PermissionDenied => "may this user listen there?",
