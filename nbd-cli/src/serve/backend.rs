@@ -90,10 +90,8 @@ impl NamedSpec {
             return Err(format!("the name has {} bytes, and the protocol takes {MAX_STRING}", name.len()));
         }
         let rest = OsStr::from_bytes(&bytes[at + 1..]);
-        let backend = BackendSpec::parse(rest).map_err(|error| match rest.as_bytes().contains(&b'=') {
-            true => format!("{error}; the name ends at the first ="),
-            false => error,
-        })?;
+        let hint = if rest.as_bytes().contains(&b'=') { "; the name ends at the first =" } else { "" };
+        let backend = BackendSpec::parse(rest).map_err(|error| error + hint)?;
         Ok(Self { name: name.to_owned(), backend })
     }
 }
