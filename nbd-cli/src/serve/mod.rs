@@ -158,6 +158,7 @@ fn first_name(args: &ServeArgs) -> &str {
 }
 
 fn server(args: &ServeArgs) -> anyhow::Result<Server> {
+    let grace = if args.run.is_none() { stop::GRACE } else { stop::GRACE_AFTER_COMMAND };
     let options = ServerOptions::new()
         .max_connections(args.max_connections as usize)
         .max_in_flight(args.max_requests as usize)
@@ -165,7 +166,7 @@ fn server(args: &ServeArgs) -> anyhow::Result<Server> {
         .idle_timeout(args.idle_timeout)
         .structured_replies(!args.no_structured_replies)
         .extended_headers(!args.no_extended_headers && !args.no_structured_replies)
-        .stop_grace(stop::GRACE);
+        .stop_grace(grace);
     let mut names = Vec::new();
     let mut server = Server::new(options);
     if let Some(backend) = &args.backend {

@@ -16,6 +16,9 @@ use super::events::{Event, Events};
 /// How long requests that have begun may take to be finished.
 pub(super) const GRACE: Duration = Duration::from_millis(1500);
 
+/// The same after a command, which may have taken its own time by then: all has to fit into [`LIMIT`].
+pub(super) const GRACE_AFTER_COMMAND: Duration = Duration::from_secs(1);
+
 /// How long a command has to end after a signal, before it is killed.
 const COMMAND_GRACE: Duration = Duration::from_millis(1500);
 
