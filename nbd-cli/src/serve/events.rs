@@ -1,6 +1,8 @@
 //! What a server at work waits for: signals, its own end, and the end of a command.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -35,6 +37,9 @@ impl Events {
         let (sender, receiver) = channel();
         let wanted = SIGNALS.into_iter().filter(|signal| *signal != Signal::HUP || !is_ignored(*signal));
         let mut signals = Signals::new(wanted.map(Signal::as_raw)).context("waiting for signals")?;
+        // A write past the largest size that a file may have is one client's failure, and not the end of the server.
+        let ignored = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(Signal::XFSZ.as_raw(), ignored).context("waiting for signals")?;
         let events = Self { sender, receiver };
         events.source("nbd-signals", move |sender| {
             let signals = signals.forever().filter_map(Signal::from_named_raw);

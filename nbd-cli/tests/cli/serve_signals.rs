@@ -106,6 +106,22 @@ fn a_second_signal_ends_all_patience() {
     assert!(!fs::exists(&socket).unwrap());
 }
 
+/// A write past the largest size that a file may have (setrlimit(2)) brings a signal, too.
+#[test]
+fn a_file_that_may_not_be_so_large_ends_no_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let mut sh = Command::new("sh");
+    sh.args(["-c", r#"ulimit -f 100; exec "$@""#, "sh"]).arg(command().get_program());
+    let mut server = Serving::spawn(sh.args(["serve", "--tcp=:0", &format!("file:{}", image.display())]));
+    let client = Client::connect(&server.line()).unwrap();
+    client.write_at(&[1; 512], 1 << 19).unwrap_err();
+    client.write_at(&[1; 512], 0).unwrap();
+    client.shutdown().unwrap();
+    server.stop().ok();
+}
+
 #[test]
 fn a_hang_up_that_is_ignored_stays_ignored() {
     let mut sh = Command::new("sh");
