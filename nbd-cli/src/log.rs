@@ -13,8 +13,7 @@ pub(crate) fn init(verbose: bool) {
         _ if verbose => EnvFilter::new("trace"),
         _ => return,
     };
-    let colours =
-        std::io::stderr().is_terminal() && !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let format = tracing_subscriber::fmt().with_ansi(colours).with_target(false);
     format.with_env_filter(filter).with_writer(std::io::stderr).init();
 }

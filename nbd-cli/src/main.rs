@@ -14,6 +14,8 @@ mod report;
 mod serve;
 mod size;
 
+use std::env;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -40,9 +42,24 @@ fn main() -> ExitCode {
 /// A wrong call ends with 1, not with clap's 2: for `nbd info --is` and `--can`, 2 is the answer *no*.
 fn usage(error: &clap::Error) -> ExitCode {
     // Nothing is left to be done where even this cannot be printed.
-    let _ = error.print();
+    let _ = if !error.use_stderr() || has_plain_arguments() { error.print() } else { print_escaped(error) };
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
+}
+
+/// Whether clap may repeat them on a terminal.
+fn has_plain_arguments() -> bool {
+    env::args_os().all(|argument| {
+        let argument = argument.to_string_lossy();
+        report::one_line(&argument) == argument
+    })
+}
+
+/// Without colours, which would be escaped as well.
+fn print_escaped(error: &clap::Error) -> io::Result<()> {
+    let text = error.to_string();
+    let lines: Vec<_> = text.trim_end().split('\n').map(report::one_line).collect();
+    writeln!(io::stderr(), "{}", lines.join("\n"))
 }

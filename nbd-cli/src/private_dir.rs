@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -11,15 +11,14 @@ use tempfile::TempDir;
 /// Paths of Unix sockets end after 107 bytes (unix(7)); this leaves room for a file's name.
 const LONGEST: usize = 90;
 
-/// A new one, for a socket in it. It is removed with all that is in it when the value is dropped.
+/// A new one with an absolute path, for a socket in it. It is removed with all that is in it when the value is dropped.
 pub(crate) fn new() -> anyhow::Result<TempDir> {
-    let mut base = env::temp_dir();
-    if base.as_os_str().len() > LONGEST - "/nbd-XXXXXX".len() {
-        base = PathBuf::from("/tmp");
-    }
+    let fits = |base: &PathBuf| base.as_os_str().len() <= LONGEST - "/nbd-XXXXXX".len();
+    // Only as a whole it shows its length. TMPDIR may be empty, too.
+    let base = path::absolute(env::temp_dir()).ok().filter(fits).unwrap_or_else(|| PathBuf::from("/tmp"));
     tempfile::Builder::new()
         .prefix("nbd-")
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&base)
-        .with_context(|| format!("making a directory for the socket in {}", base.display()))
+        .with_context(|| format!("making a directory for the socket in {}, which TMPDIR can change", base.display()))
 }

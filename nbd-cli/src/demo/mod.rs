@@ -29,7 +29,7 @@ const SMALLEST: u64 = 4 << 20;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
-    /// Size of the disk, 4M or more; it takes memory only for what is written, 256 MiB at most
+    /// Size of the disk, 4M or more; it takes memory only for what is written, 300 MiB at most
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = disk_size)]
     size: u64,
 
@@ -40,8 +40,8 @@ pub(crate) struct DemoArgs {
 
 const EXAMPLES: &str = "\
 Starts a server with a disk in memory, and a client that connects to it over a socket. Shows each step of the \
-handshake, requests with their answers, which parts of the disk hold data, and how fast it is. All that was written is \
-read back and compared: the exit code is 0 only if it is the same.
+handshake, requests with their answers, which parts of the disk hold data, and how fast it is. What is \
+read back is compared with what was written: the exit code is 0 only if it is the same.
 
 Examples:
   nbd demo
@@ -52,8 +52,11 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     say(&mut out, "nbd demo: a disk over a socket, with the server and the client in one program.\n")?;
 
     // Nobody needs the socket's file once the client is connected: then an interruption leaves nothing behind.
-    let dir = private_dir::new()?;
-    let listener = if args.tcp { Listener::tcp(("127.0.0.1", 0))? } else { Listener::unix(dir.path().join("socket"))? };
+    let dir = if args.tcp { None } else { Some(private_dir::new()?) };
+    let listener = match &dir {
+        None => Listener::tcp(("127.0.0.1", 0))?,
+        Some(dir) => Listener::unix(dir.path().join("socket"))?,
+    };
     let uri = listener.uri(EXPORT)?;
     let disk = Export::shared(EXPORT, Arc::new(Memory::new(args.size))).description("a disk that is gone in a moment");
     let running = Server::new(ServerOptions::new()).export(disk).start([listener])?;

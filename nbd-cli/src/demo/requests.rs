@@ -69,7 +69,7 @@ pub(super) fn show(client: &Client, recorder: &Recorder, pattern: &Pattern, out:
     recorder.clear();
     let bytes = odd.length + long.length + last.length;
     let text = format!(
-        "   {bytes} bytes were written at three places, part of that was overwritten\n   with zeroes, and all was read back: each byte is right.\n"
+        "   {bytes} bytes were written at three places, and part of that was overwritten\n   with zeroes. All but what was trimmed, which may read as anything, was read\n   back: each byte is right.\n"
     );
     say(out, &text)
 }

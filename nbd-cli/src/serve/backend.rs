@@ -12,7 +12,7 @@ use nbd_driver_std::server::Export;
 use nbd_proto::limits::MAX_STRING;
 use nbd_proto::text::Escaped;
 
-use crate::size;
+use crate::{report, size};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BackendSpec {
@@ -65,12 +65,13 @@ impl BackendSpec {
 
     fn unusable(&self, error: &io::Error) -> anyhow::Error {
         let Self::File(path) = self else { return anyhow!("{error}") };
+        let typed = typed(path);
         let path = shown(path);
-        match error.kind() {
-            io::ErrorKind::NotFound => {
-                anyhow!("file:{path}: {error}; `truncate -s 1G {path}` makes an empty disk of 1 GiB")
+        match (error.kind(), typed) {
+            (io::ErrorKind::NotFound, Some(typed)) => {
+                anyhow!("file:{path}: {error}; `truncate -s 1G {typed}` makes an empty disk of 1 GiB")
             }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, _) => {
                 anyhow!("file:{path}: {error}; --read-only needs no permission to write")
             }
             _ => anyhow!("file:{path}: {error}"),
@@ -88,7 +89,9 @@ impl NamedSpec {
         if name.len() > MAX_STRING {
             return Err(format!("the name has {} bytes, and the protocol takes {MAX_STRING}", name.len()));
         }
-        let backend = BackendSpec::parse(OsStr::from_bytes(&bytes[at + 1..]))?;
+        let rest = OsStr::from_bytes(&bytes[at + 1..]);
+        let hint = if rest.as_bytes().contains(&b'=') { "; the name ends at the first =" } else { "" };
+        let backend = BackendSpec::parse(rest).map_err(|error| error + hint)?;
         Ok(Self { name: name.to_owned(), backend })
     }
 }
@@ -104,6 +107,18 @@ fn wrong_kind(text: &OsStr) -> String {
     } else {
         expected.to_owned()
     }
+}
+
+/// A path as it is typed in a shell; `None` if that would not be plain text.
+fn typed(path: &Path) -> Option<String> {
+    let path = path.to_str().filter(|path| report::one_line(path) == **path)?;
+    // What begins like an option would be taken for one.
+    let here = if path.starts_with('-') { "./" } else { "" };
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if path.chars().all(plain) {
+        return Some(format!("{here}{path}"));
+    }
+    Some(format!("{here}'{}'", path.replace('\'', r"'\''")))
 }
 
 fn shown(path: &Path) -> String {

@@ -34,7 +34,7 @@ impl Events {
     /// From here on a signal is an event. What `nohup` has had ignored stays ignored.
     pub(super) fn with_signals() -> anyhow::Result<Self> {
         let (sender, receiver) = channel();
-        // A write past the limit on file sizes is to fail, and no more than that.
+        // A write past the largest size that a file may have is one client's failure, and not the end of the server.
         signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default()).context("catching a signal")?;
         let wanted = SIGNALS.into_iter().filter(|signal| *signal != Signal::HUP || !is_ignored(*signal));
         let mut signals = Signals::new(wanted.map(Signal::as_raw)).context("waiting for signals")?;

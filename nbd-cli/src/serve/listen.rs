@@ -1,6 +1,7 @@
 //! Which sockets the server listens on.
 
 use std::io;
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use nbd_driver_std::Error;
@@ -13,6 +14,8 @@ use crate::private_dir;
 
 pub(super) struct Listening {
     pub(super) sockets: Vec<Listener>,
+    /// The socket at a path from the user, which goes with the server.
+    pub(super) file: Option<PathBuf>,
     /// Where the socket is, if it is in a place of its own.
     pub(super) dir: Option<TempDir>,
 }
@@ -26,9 +29,12 @@ pub(super) fn inherited(args: &ServeArgs) -> anyhow::Result<Vec<Listener>> {
 }
 
 pub(super) fn listen(args: &ServeArgs, inherited: Vec<Listener>) -> anyhow::Result<Listening> {
-    let mut dir = None;
+    let (mut dir, mut file) = (None, None);
     let sockets = match (&args.unix, &args.tcp) {
-        (Some(UnixAddress::Path(path)), _) => vec![Listener::unix(path).map_err(unusable)?],
+        (Some(UnixAddress::Path(path)), _) => {
+            file = Some(path.clone());
+            vec![Listener::unix(path).map_err(unusable)?]
+        }
         (Some(UnixAddress::Abstract(name)), _) => vec![Listener::unix_abstract(name).map_err(unusable)?],
         (None, Some(address)) => vec![tcp(address)?],
         (None, None) if !inherited.is_empty() => inherited,
@@ -38,7 +44,7 @@ pub(super) fn listen(args: &ServeArgs, inherited: Vec<Listener>) -> anyhow::Resu
         }
         (None, None) => vec![tcp(&TcpAddress::default())?],
     };
-    Ok(Listening { sockets, dir })
+    Ok(Listening { sockets, file, dir })
 }
 
 fn tcp(address: &TcpAddress) -> anyhow::Result<Listener> {
@@ -53,7 +59,8 @@ fn tcp(address: &TcpAddress) -> anyhow::Result<Listener> {
 fn unusable(error: Error) -> anyhow::Error {
     let Error::Io { step, source } = &error else { return error.into() };
     let hint = match source.kind() {
-        io::ErrorKind::AddrInUse => "is a server running there already?",
+        // Who has looked knows that there is one.
+        io::ErrorKind::AddrInUse if source.raw_os_error().is_some() => "is a server running there already?",
         io::ErrorKind::AddrNotAvailable => "is that an address of this machine?",
         io::ErrorKind::NotFound => "is there such a directory?",
         io::ErrorKind::PermissionDenied => "may this user listen there?",

@@ -127,7 +127,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let inherited = listen::inherited(args)?;
     // Before there is anything to clean up.
     let events = Events::with_signals()?;
-    let Listening { sockets, dir } = listen::listen(args, inherited)?;
+    let Listening { sockets, file, dir } = listen::listen(args, inherited)?;
 
     let export = first_name(args);
     let uris: Vec<_> = sockets.iter().map(|socket| socket.uri(export)).collect::<Result<_, _>>()?;
@@ -135,13 +135,13 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         None => {
             let running = server.start(sockets)?;
             announce(&uris);
-            stop::on_signal(running, &events)
+            stop::on_signal(running, &events, file.as_deref())
         }
         Some(line) => {
             let mut command = command::prepare(line, &uris, &sockets);
             let running = server.start(sockets)?;
             let child = command::Child::start(&mut command, &events)?;
-            stop::after_command(running, child, &events)
+            stop::after_command(running, child, &events, file.as_deref())
         }
     };
     // The socket in it is used until here.
@@ -158,6 +158,7 @@ fn first_name(args: &ServeArgs) -> &str {
 }
 
 fn server(args: &ServeArgs) -> anyhow::Result<Server> {
+    let grace = if args.run.is_none() { stop::GRACE } else { stop::GRACE_AFTER_COMMAND };
     let options = ServerOptions::new()
         .max_connections(args.max_connections as usize)
         .max_in_flight(args.max_requests as usize)
@@ -165,7 +166,7 @@ fn server(args: &ServeArgs) -> anyhow::Result<Server> {
         .idle_timeout(args.idle_timeout)
         .structured_replies(!args.no_structured_replies)
         .extended_headers(!args.no_extended_headers && !args.no_structured_replies)
-        .stop_grace(stop::GRACE);
+        .stop_grace(grace);
     let mut names = Vec::new();
     let mut server = Server::new(options);
     if let Some(backend) = &args.backend {

@@ -1,6 +1,9 @@
 //! The end of a server: who may end it, and how long that takes.
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -13,14 +16,20 @@ use super::events::{Event, Events};
 /// How long requests that have begun may take to be finished.
 pub(super) const GRACE: Duration = Duration::from_millis(1500);
 
+/// The same after a command, which may have taken its own time by then: all has to fit into [`LIMIT`].
+pub(super) const GRACE_AFTER_COMMAND: Duration = Duration::from_secs(1);
+
 /// How long a command has to end after a signal, before it is killed.
 const COMMAND_GRACE: Duration = Duration::from_millis(1500);
 
 /// From the first signal to the end of the program, whatever hangs.
 const LIMIT: Duration = Duration::from_millis(2800);
 
-/// Serves until a signal comes.
-pub(super) fn on_signal(running: Running, events: &Events) -> anyhow::Result<ExitCode> {
+/// How long the socket may take to go after a second signal. It is the first thing to go.
+const REMOVAL: Duration = Duration::from_secs(1);
+
+/// Serves until a signal comes. `file` is the socket that goes with the server.
+pub(super) fn on_signal(running: Running, events: &Events, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let stopper = running.stopper();
     watch(running, events)?;
     loop {
@@ -31,11 +40,16 @@ pub(super) fn on_signal(running: Running, events: &Events) -> anyhow::Result<Exi
         }
     }
     stopper.stop();
-    end(events, Instant::now() + LIMIT)
+    end(events, Instant::now() + LIMIT, file)
 }
 
-/// Serves until the command ends.
-pub(super) fn after_command(running: Running, mut child: Child, events: &Events) -> anyhow::Result<ExitCode> {
+/// Serves until the command ends. `file` is the socket that goes with the server.
+pub(super) fn after_command(
+    running: Running,
+    mut child: Child,
+    events: &Events,
+    file: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
     let stopper = running.stopper();
     watch(running, events)?;
     let mut signalled: Option<Instant> = None;
@@ -46,7 +60,8 @@ pub(super) fn after_command(running: Running, mut child: Child, events: &Events)
             Some(Event::Signal(signal)) if child.has_its_own(signal) => {}
             Some(Event::Signal(signal)) => {
                 if signalled.is_some() {
-                    return Ok(by_signal(signal));
+                    stopper.stop();
+                    return Ok(by_signal(signal, file));
                 }
                 signalled = Some(Instant::now());
                 child.send(signal);
@@ -71,7 +86,7 @@ pub(super) fn after_command(running: Running, mut child: Child, events: &Events)
         over(&result?)?;
     } else {
         stopper.stop();
-        end(events, signalled.unwrap_or_else(Instant::now) + LIMIT)?;
+        end(events, signalled.unwrap_or_else(Instant::now) + LIMIT, file)?;
     }
     Ok(ExitCode::from(code))
 }
@@ -84,11 +99,11 @@ fn watch(running: Running, events: &Events) -> anyhow::Result<()> {
 }
 
 /// Waits until the server, which was told to stop, has stopped.
-fn end(events: &Events, deadline: Instant) -> anyhow::Result<ExitCode> {
+fn end(events: &Events, deadline: Instant, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     loop {
         match events.next(Some(deadline)) {
             Some(Event::Stopped(result)) => return over(&result?),
-            Some(Event::Signal(signal)) => return Ok(by_signal(signal)),
+            Some(Event::Signal(signal)) => return Ok(by_signal(signal, file)),
             Some(Event::CommandEnded) => {}
             None => bail!("a disk did not finish its requests in time; they are given up"),
         }
@@ -103,7 +118,12 @@ fn over(summary: &Summary) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The second signal: no more patience.
-fn by_signal(signal: Signal) -> ExitCode {
+/// The second signal: no more patience, but with what was promised to be removed.
+fn by_signal(signal: Signal, file: Option<&Path>) -> ExitCode {
+    let deadline = Instant::now() + REMOVAL;
+    // The server, which was told to stop, says only when all of it has stopped.
+    while file.is_some_and(|file| fs::symlink_metadata(file).is_ok()) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
+    }
     ExitCode::from(128 + u8::try_from(signal.as_raw()).unwrap_or_default())
 }

@@ -63,6 +63,12 @@ fn nothing_stays_behind() {
 }
 
 #[test]
+fn over_tcp_it_needs_no_directory() {
+    let output = command().args(["demo", "--tcp", "--size=4M"]).env("TMPDIR", "/no/such/dir").output().unwrap();
+    Run::from(output).ok();
+}
+
+#[test]
 fn output_that_nobody_takes_is_told() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = command().arg("demo").stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output();

@@ -18,6 +18,7 @@ fn a_wrong_call_says_what_is_right() {
         (&["memory:1", "memory:1"], "unexpected argument"),
         (&["--export", "memory:1"], "expected NAME=BACKEND"),
         (&["--export", "a=1M"], "do you mean memory:1M?"),
+        (&["--export", "a=b=memory:1"], "the name ends at the first ="),
         (&["--export", "a=memory:1", "--description", "text"], "<BACKEND>"),
         (&["--description", &long, "memory:1"], "4096"),
         (&["--unix", "", "memory:1"], "expected a path, or @NAME"),

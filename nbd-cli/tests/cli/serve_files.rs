@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nbd_driver_std::Client;
 
-use crate::common::{nbd, write};
+use crate::common::{Run, command, nbd, write};
 use crate::serve::socket_in;
 use crate::serving::Serving;
 
@@ -18,13 +18,22 @@ fn refused(path: &std::path::Path) -> String {
 #[test]
 fn one_that_is_missing_can_be_made() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("disk");
-    let failure = refused(&path);
-    assert!(failure.contains("No such file"), "{failure}");
-    let hint = failure.split('`').nth(1).unwrap();
-    assert!(Command::new("sh").args(["-c", hint]).status().unwrap().success(), "{hint}");
-    let mut server = Serving::start(["--unix", &socket_in(dir.path()), &format!("file:{}", path.display())]);
-    assert_eq!(nbd(["info", "--size", &server.line()]).ok().text(), "1073741824\n");
+    for name in ["disk", "a 'disk' of $HOME; \\n\"", "-r"] {
+        let nbd_here = |run: &mut Command| run.current_dir(dir.path()).output().unwrap();
+        let file = format!("file:{name}");
+        let failure = Run::from(nbd_here(command().args(["serve", "--tcp=:0", &file]))).failure();
+        assert!(failure.contains("No such file"), "{failure}");
+        let hint = failure.split('`').nth(1).unwrap();
+        assert!(nbd_here(Command::new("sh").args(["-c", hint])).status.success(), "{hint}");
+        assert_eq!(fs::metadata(dir.path().join(name)).unwrap().len(), 1 << 30);
+        Run::from(nbd_here(command().args(["serve", "--run=true", &file]))).ok();
+    }
+}
+
+#[test]
+fn one_whose_name_cannot_be_typed_has_no_command_that_makes_it() {
+    let failure = nbd(["serve", "--tcp=:0", "file:/no/such/\u{1b}[2J"]).failure();
+    assert!(failure.contains("file:/no/such/\\u{1b}[2J: No such file") && !failure.contains('`'), "{failure}");
 }
 
 #[test]

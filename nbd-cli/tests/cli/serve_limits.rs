@@ -19,6 +19,15 @@ fn one_client_too_many_is_told_so() {
     client.read_at(&mut [0; 512], 0).unwrap();
 }
 
+/// Other clients use several connections where they may, and one that is refused ends them.
+#[test]
+fn where_one_client_is_all_it_is_not_asked_to_come_twice() {
+    for (connections, code) in [("1", Some(2)), ("2", Some(0))] {
+        let mut server = Serving::start(["--tcp=:0", "--max-connections", connections, "memory:1M"]);
+        assert_eq!(nbd(["info", "--can", "multi-conn", &server.line()]).code, code, "{connections}");
+    }
+}
+
 #[test]
 fn a_client_that_does_not_get_on_with_the_handshake_is_hung_up_on() {
     let dir = tempfile::tempdir().unwrap();

@@ -83,8 +83,20 @@ fn a_directory_with_a_long_name_is_no_hindrance() {
     let long = dir.path().join("x".repeat(100));
     fs::create_dir(&long).unwrap();
     let mut serve = command();
-    serve.args(["serve", "--run", "test -S \"$unixsocket\"", "memory:1M"]).env("TMPDIR", &long);
-    Run::from(serve.output().unwrap()).ok();
+    serve.args(["serve", "--run", "test -S \"$unixsocket\"", "memory:1M"]);
+    Run::from(serve.env("TMPDIR", &long).output().unwrap()).ok();
+    // Nor is a short name for it, nor none.
+    for short in [".", ""] {
+        Run::from(serve.env("TMPDIR", short).current_dir(&long).output().unwrap()).ok();
+    }
+}
+
+#[test]
+fn a_directory_that_is_missing_can_be_chosen() {
+    let mut serve = command();
+    let output = serve.args(["serve", "--run", "true", "memory:1M"]).env("TMPDIR", "/no/such/dir").output().unwrap();
+    let failure = Run::from(output).failure();
+    assert!(failure.contains("/no/such/dir") && failure.contains("TMPDIR"), "{failure}");
 }
 
 #[test]
@@ -141,12 +153,16 @@ fn a_command_that_does_not_listen_is_killed() {
 
 #[test]
 fn a_second_signal_ends_all_patience() {
-    let mut server = Serving::start(["--run", "trap '' TERM; echo ready; sleep 1000", "memory:1M"]);
+    let dir = tempfile::tempdir().unwrap();
+    let socket = socket_in(dir.path());
+    let line = "trap '' TERM; echo ready; sleep 1000";
+    let mut server = Serving::start(["--unix", &socket, "--run", line, "memory:1M"]);
     assert_eq!(server.line(), "ready");
     server.signal(Signal::TERM);
     server.signal(Signal::HUP);
     // Which of them comes first is up to the system.
     assert!(matches!(server.end().code, Some(129 | 143)));
+    assert!(!fs::exists(&socket).unwrap());
 }
 
 #[test]

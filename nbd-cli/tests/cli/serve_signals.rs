@@ -79,6 +79,20 @@ fn a_client_that_does_not_take_its_answers_holds_nobody_up() {
 }
 
 #[test]
+fn nor_does_it_change_the_exit_code_of_a_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = socket_in(dir.path());
+    let line = "trap '' TERM; echo ready; sleep 1000";
+    let mut server = Serving::start(["--unix", &socket, "--run", line, "memory:32M"]);
+    assert_eq!(server.line(), "ready");
+    let client = stuck(&socket);
+    server.signal(Signal::TERM);
+    let run = server.end();
+    assert_eq!((run.code, &run.errors[..]), (Some(137), ""));
+    drop(client);
+}
+
+#[test]
 fn a_second_signal_ends_all_patience() {
     let dir = tempfile::tempdir().unwrap();
     let socket = socket_in(dir.path());
@@ -89,6 +103,7 @@ fn a_second_signal_ends_all_patience() {
     server.signal(Signal::INT);
     // Which of them comes first is up to the system.
     assert!(matches!(server.end().code, Some(130 | 143)));
+    assert!(!fs::exists(&socket).unwrap());
 }
 
 #[test]

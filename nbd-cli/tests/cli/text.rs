@@ -73,6 +73,16 @@ fn the_name_of_an_export() {
 }
 
 #[test]
+fn an_argument_that_is_wrong() {
+    for args in [["serve", NASTY], ["serve", &format!("--{NASTY}")], ["info", &format!("--timeout={NASTY}")]] {
+        let run = nbd(args);
+        assert_eq!(run.code, Some(1));
+        assert_harmless(&run.errors);
+        assert!(run.errors.contains("\\u{202e}\\r"), "{run:?}");
+    }
+}
+
+#[test]
 fn the_words_of_a_refusal() {
     let script = Script::new()
         .send(newstyle_greeting(3))

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use nbd_proto::handshake::{Accepted, LookUp, ServerHandshake, ServerHandshakeEvent, ServerStatus};
 use nbd_proto::text::Escaped;
+use nbd_proto::wire::flags::TransmissionFlags;
 use nbd_proto::wire::number::{OptionCode, ReplyType};
 
 use super::connections::Place;
@@ -175,7 +176,7 @@ fn look_up(
             return Ok(engine.refuse(ReplyType::ERR_POLICY, &message, out)?);
         }
     }
-    let opened = match export.open(site.options.max_memory) {
+    let mut opened = match export.open(site.options.max_memory) {
         Ok(opened) => opened,
         Err(failure) => {
             tracing::warn!(peer = place.link.peer, export = %name, "the export cannot be opened: {failure}");
@@ -183,6 +184,10 @@ fn look_up(
             return Ok(engine.refuse(ReplyType::ERR_POLICY, &failure.message, out)?);
         }
     };
+    // Who is told that several connections are fine, makes several, and gives up when one is refused (nbdcopy 1.14).
+    if site.options.max_connections == 1 {
+        opened.offer.flags.remove(TransmissionFlags::CAN_MULTI_CONN);
+    }
     if let Err(refused) = engine.offer(&opened.offer, out) {
         tracing::error!(export = %name, "the backend describes itself in a way that cannot be told: {refused}");
         place.step_back();

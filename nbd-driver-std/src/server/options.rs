@@ -59,7 +59,7 @@ impl ServerOptions {
     /// How many clients may use exports at once. The next one is told so and turned away. As many again may be in
     /// the handshake; one more, and the one that has been there longest is dropped. So it is, after a second, where
     /// the system has no descriptors or threads for more. At least 1; default 200, because each connection takes two
-    /// file descriptors, and most systems give a process 1024.
+    /// file descriptors, and most systems give a process 1024. Where it is 1, no export offers `CAN_MULTI_CONN`.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);

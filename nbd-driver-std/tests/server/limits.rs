@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nbd_driver_std::ConnectOptions;
+use nbd_driver_std::nbd_proto::wire::flags::TransmissionFlags;
 use nbd_driver_std::server::{Export, ServerOptions};
 
 use crate::disk::{Call, TestDisk};
@@ -41,6 +42,20 @@ fn no_more_requests_are_taken_than_may_be_in_flight() {
             }
         }
         server.end();
+    });
+}
+
+#[test]
+fn where_one_connection_is_all_no_more_are_offered() {
+    must_end(|| {
+        for (connections, offered) in [(1, false), (2, true)] {
+            let export = Export::shared("disk", TestDisk::patterned(MIB, 1).share());
+            let server = serve_with(ServerOptions::new().max_connections(connections), [export]);
+            let client = server.connect();
+            assert_eq!(client.offers(TransmissionFlags::CAN_MULTI_CONN), offered);
+            client.shutdown().unwrap();
+            server.end();
+        }
     });
 }
 
