@@ -181,7 +181,7 @@ impl ServerSide {
         entry.answer = Some(match command {
             CommandType::READ => {
                 let data = &disk[range];
-                let parts = parts(data);
+                let parts = parts(data, BLOCK);
                 // What is told as a hole need not be in the buffer.
                 let filling = if takes_holes { 0xdd } else { 0 };
                 pending.buffer = data.iter().map(|byte| if *byte == 0 { filling } else { *byte }).collect();
@@ -200,7 +200,7 @@ impl ServerSide {
                 Answer::Data(data.to_vec())
             }
             CommandType::BLOCK_STATUS => {
-                let extents = extents(disk, offset);
+                let extents = extents(disk, offset, server.negotiated().minimum_block());
                 let contexts = server.contexts(id).to_vec();
                 let answers: Vec<_> = contexts.iter().map(|context| (*context, &extents[..])).collect();
                 server.finish_status(id, &answers).unwrap();
@@ -313,9 +313,9 @@ impl ServerSide {
 }
 
 /// Data and holes of a piece of the disk, block by block.
-fn parts(data: &[u8]) -> Vec<ReadPart> {
+fn parts(data: &[u8], size: usize) -> Vec<ReadPart> {
     let mut parts: Vec<ReadPart> = Vec::new();
-    for block in data.chunks(BLOCK) {
+    for block in data.chunks(size) {
         let (empty, count) = (block.iter().all(|byte| *byte == 0), block.len() as u64);
         match parts.last_mut() {
             Some(ReadPart::Hole(length)) if empty => *length += count,
@@ -327,9 +327,9 @@ fn parts(data: &[u8]) -> Vec<ReadPart> {
 }
 
 /// What is to be told of the disk from an offset on.
-fn extents(disk: &[u8], offset: u64) -> Vec<Descriptor> {
+fn extents(disk: &[u8], offset: u64, minimum: u32) -> Vec<Descriptor> {
     let empty = (AllocationFlags::HOLE | AllocationFlags::ZERO).bits();
-    let parts = parts(&disk[offset as usize..]);
+    let parts = parts(&disk[offset as usize..], BLOCK.max(minimum as usize));
     let descriptor = |part: &ReadPart| match *part {
         ReadPart::Data(length) => Descriptor { length, flags: 0 },
         ReadPart::Hole(length) => Descriptor { length, flags: empty },

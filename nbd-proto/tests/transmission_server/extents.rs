@@ -1,5 +1,6 @@
 //! Extents are told as the specification wants them, whatever the caller knows (spec, `NBD_REPLY_TYPE_BLOCK_STATUS`).
 
+use nbd_proto::error::Refused;
 use nbd_proto::handshake::ReplyStyle;
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::CommandFlags;
@@ -104,4 +105,26 @@ fn with_64_bits_nothing_is_cut() {
     told(&setup, NONE, 0, 512, &[u64::MAX], &[(u64::MAX, 0)]);
     told(&setup, NONE, 5, u64::MAX - 5, &[1 << 40, u64::MAX], &[(1 << 40, 0), (u64::MAX - 5 - (1 << 40), 1)]);
     told(&setup, ONE, 0, 1 << 41, &[1 << 42], &[(1 << 41, 0)]);
+}
+
+// "The server MUST use descriptor lengths that are an integer multiple of any advertised minimum block size"
+#[test]
+fn each_is_a_multiple_of_the_minimum_block_size_or_reaches_the_end() {
+    for style in CHUNKED {
+        let setup = one_context(style).with_size((1 << 20) + 100).with_sizes(512, 1 << 20);
+        each_way(&setup, |link| {
+            link.ask(7, CommandType::BLOCK_STATUS, 1 << 19, 4096);
+            for lengths in [&[100][..], &[512, 513], &[1024, 1, 511], &[4097]] {
+                let extents: Vec<_> = lengths.iter().map(|length| Descriptor { length: *length, flags: 0 }).collect();
+                let refused = link.finish_status(0, &[(BASE, &extents)]);
+                assert!(matches!(refused, Err(Refused::Answer { .. })), "{lengths:?}: {refused:?}");
+            }
+            // What is behind the request is not told, and what is behind the disk is not there.
+            for (number, lengths) in [&[4096, 1][..], &[512, (1 << 19) - 412], &[1 << 40]].into_iter().enumerate() {
+                let extents: Vec<_> = lengths.iter().map(|length| Descriptor { length: *length, flags: 0 }).collect();
+                link.finish_status(number, &[(BASE, &extents)]).unwrap();
+                link.ask(7, CommandType::BLOCK_STATUS, 1 << 19, 4096);
+            }
+        });
+    }
 }

@@ -1,10 +1,11 @@
 //! What the caller says of a failure, made fit to be sent.
 
 use nbd_proto::transmission::Failure;
+use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::{CommandType, ErrorValue};
 
 use crate::client::{Chunk, chunks};
-use crate::harness::{Link, each_way};
+use crate::harness::{Link, each_style, each_way};
 use crate::setup::{CHUNKED, Setup};
 
 const EIO: ErrorValue = ErrorValue::EIO;
@@ -65,4 +66,24 @@ fn any_error_number_is_sent_as_it_is_but_0() {
             }
         });
     }
+}
+
+// "The server SHOULD NOT return `NBD_ENOTSUP` except as documented in response to `NBD_CMD_WRITE_ZEROES` when
+// `NBD_CMD_FLAG_FAST_ZERO` is supported", and with that flag unset it "MUST NOT fail with `NBD_ENOTSUP`"
+#[test]
+fn what_is_not_supported_is_said_so_of_fast_zeroes_alone() {
+    each_style(|link| {
+        let fast = CommandFlags::FAST_ZERO;
+        for (command, flags, expected) in [
+            (CommandType::WRITE_ZEROES, fast, 95),
+            (CommandType::WRITE_ZEROES, fast | CommandFlags::NO_HOLE, 95),
+            (CommandType::WRITE_ZEROES, CommandFlags::empty(), 22),
+            (CommandType::TRIM, CommandFlags::empty(), 22),
+            (CommandType::READ, CommandFlags::empty(), 22),
+        ] {
+            link.ask_with(7, command, flags, 0, 512);
+            link.fail(link.requests.len() - 1, ErrorValue::ENOTSUP).unwrap();
+            assert_eq!(link.answers(), [(7, expected)], "{command} {flags:?}");
+        }
+    });
 }

@@ -32,7 +32,8 @@ fn answer(link: &mut Link, seen: &Seen) {
         }
         (CommandType::READ, _) => link.finish_read(number, &[ReadPart::Data(request.length)]).unwrap(),
         (CommandType::BLOCK_STATUS, _) => {
-            let extents = [Descriptor { length: 7, flags: 1 }, Descriptor { length: 1 << 40, flags: 0 }];
+            let minimum = u64::from(link.server.negotiated().minimum_block());
+            let extents = [Descriptor { length: 7 * minimum, flags: 1 }, Descriptor { length: 1 << 40, flags: 0 }];
             let answers: Vec<_> = link.server.contexts(id).iter().map(|context| (*context, &extents[..])).collect();
             link.server.finish_status(id, &answers).unwrap();
         }

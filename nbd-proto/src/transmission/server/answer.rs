@@ -15,7 +15,8 @@ pub enum ReadPart {
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {
-    /// The error. 0 counts as `EIO`; any other is sent as it is, so it had better be one of the specification's
+    /// The error. 0 counts as `EIO`, and `ENOTSUP` as `EINVAL` but in answer to a `WRITE_ZEROES` with `FAST_ZERO`,
+    /// where alone it has a meaning; any other is sent as it is, so it had better be one of the specification's
     /// (*Error values*).
     pub error: ErrorValue,
     /// Words for people; may be empty. Cut at 4096 bytes, and before a NUL. Sent where the style of replies has room

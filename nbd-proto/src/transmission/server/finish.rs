@@ -51,7 +51,8 @@ impl Server {
     /// long for a descriptor are cut in pieces.
     ///
     /// Refused, with nothing sent, unless each context is answered for once, with at least one extent, the first of at
-    /// least one byte, and with flags that fit the agreed style.
+    /// least one byte, each that is told ending at a multiple of the minimum block size or of the export, and with flags
+    /// that fit the agreed style.
     pub fn finish_status(&mut self, id: RequestId, answers: &[(ContextId, &[Descriptor])]) -> Result<(), Refused> {
         let slot = self.answerable(id)?;
         let served = self.table.request(slot);
@@ -64,7 +65,7 @@ impl Server {
             return Err(Refused::Answer { reason: "the contexts answered are not those that were asked about" });
         }
         for (_, extents) in answers {
-            self.replies.check_extents(extents)?;
+            self.replies.check_extents(extents, served, &self.facts)?;
         }
         self.table.request_mut(slot).stage = Stage::Answered;
         for (at, answer) in answers.iter().enumerate() {

@@ -54,7 +54,7 @@ impl Replies {
 
     /// Failure of a request.
     pub(super) fn failure(&mut self, to: Answered<'_>, failure: &Failure<'_>, hook: &mut Hook) {
-        let error = if failure.error == ErrorValue(0) { ErrorValue::EIO } else { failure.error };
+        let error = sendable(failure.error, to.served);
         if self.style == ReplyStyle::Simple {
             self.plain(to, error, hook);
         } else {
@@ -147,13 +147,29 @@ impl Replies {
     }
 
     /// What speaks against telling these extents.
-    pub(super) fn check_extents(&self, extents: &[Descriptor]) -> Result<(), Refused> {
+    pub(super) fn check_extents(
+        &self,
+        extents: &[Descriptor],
+        served: &Served,
+        facts: &Negotiated,
+    ) -> Result<(), Refused> {
         let refused = |reason| Err(Refused::Answer { reason });
         if extents.first().is_none_or(|first| first.length == 0) {
             return refused("a context has no extents, or an empty one first");
         }
         if self.width() == Width::Bits32 && extents.iter().any(|extent| u32::try_from(extent.flags).is_err()) {
             return refused("flags of more than 32 bits need extended headers");
+        }
+        // "The server MUST use descriptor lengths that are an integer multiple of any advertised minimum block size"
+        // (spec, `NBD_CMD_BLOCK_STATUS`). The request begins at one, so what counts is where each ends.
+        let aligned = |at: u64| at % u64::from(facts.minimum_block()) == 0 || at >= facts.info.size;
+        let ends = extents.iter().scan(served.offset, |at, extent| {
+            let told = extent.length > 0 && *at < served.offset + served.length;
+            *at = at.saturating_add(extent.length);
+            told.then_some(*at)
+        });
+        if !ends.into_iter().all(aligned) {
+            return refused("an extent is no multiple of the minimum block size");
         }
         Ok(())
     }
@@ -184,6 +200,18 @@ impl Replies {
         };
         hook.observe(|| Observation::Reply { command, header });
         self.queue.push_framing(|out| header.emit(out));
+    }
+}
+
+/// The error number that goes out for what a caller says. "The server SHOULD NOT return `NBD_ENOTSUP` except as
+/// documented in response to `NBD_CMD_WRITE_ZEROES` when `NBD_CMD_FLAG_FAST_ZERO` is supported" (spec, *Error
+/// values*).
+fn sendable(error: ErrorValue, served: &Served) -> ErrorValue {
+    let fast = served.command == CommandType::WRITE_ZEROES && served.flags.contains(CommandFlags::FAST_ZERO);
+    match error {
+        ErrorValue(0) => ErrorValue::EIO,
+        ErrorValue::ENOTSUP if !fast => ErrorValue::EINVAL,
+        error => error,
     }
 }
 
