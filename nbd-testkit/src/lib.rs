@@ -16,6 +16,7 @@
 //! - [`Disk`] describes what is served, in memory, so that a test knows every byte.
 //! - [`Script`] plays given bytes: a server or client with exactly one fault.
 //! - [`Tool`] finds the programs that tests compare with, such as `nbdinfo`.
+//! - [`must_end`] puts an end to what might hang.
 //!
 //! No sleeps: a client may connect as soon as `start()` returns, because the kit binds the socket
 //! itself and hands it over (socket activation), or, where a server has no such thing, because it
@@ -36,6 +37,7 @@
 mod daemon;
 mod disk;
 mod guard;
+mod hang;
 mod listener;
 mod nbd_server;
 mod nbdkit;
@@ -47,6 +49,7 @@ mod tool;
 mod watch;
 
 pub use disk::{Disk, pattern, sparse_file};
+pub use hang::{HANG, must_end};
 pub use nbd_server::NbdServer;
 pub use nbdkit::{Handshake, Nbdkit};
 pub use qemu_nbd::QemuNbd;

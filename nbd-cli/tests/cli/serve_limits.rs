@@ -15,7 +15,7 @@ fn one_client_too_many_is_told_so() {
     let uri = server.line();
     let client = Client::connect(&uri).unwrap();
     let failure = nbd(["info", "--size", &uri]).failure();
-    assert!(failure.contains("the server takes no more at once"), "{failure}");
+    assert!(failure.contains("the limit of clients at once is reached"), "{failure}");
     client.read_at(&mut [0; 512], 0).unwrap();
 }
 

@@ -4,27 +4,14 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
 
+use nbd_testkit::HANG;
+pub(crate) use nbd_testkit::must_end;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{Run, command};
-
-/// After this long, a test hangs. Nothing that is tested takes a fifth of it on a slow machine.
-const HANG: Duration = Duration::from_secs(60);
-
-/// Runs what must end, or else ends the test.
-pub(crate) fn must_end<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = channel();
-    let thread = thread::spawn(move || sender.send(run()));
-    match receiver.recv_timeout(HANG) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
-        Err(RecvTimeoutError::Disconnected) => std::panic::resume_unwind(thread.join().unwrap_err()),
-    }
-}
 
 /// A running `nbd serve`. It ends with this value.
 pub(crate) struct Serving {

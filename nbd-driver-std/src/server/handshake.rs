@@ -171,7 +171,7 @@ fn look_up(
     let enters = matches!(asked.option, OptionCode::GO | OptionCode::EXPORT_NAME);
     if enters {
         if let Err(connected) = place.establish() {
-            let message = format!("{connected} clients are connected, and the server takes no more at once");
+            let message = format!("the limit of clients at once is reached ({connected})");
             tracing::warn!(peer = place.link.peer, export = %name, "turned away: {message}");
             return Ok(engine.refuse(ReplyType::ERR_POLICY, &message, out)?);
         }

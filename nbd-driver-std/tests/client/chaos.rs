@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
 use nbd_driver_std::ConnectOptions;
 use nbd_testkit::pattern;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
 use crate::peer::{DISC, Facts, Peer, READ, Request, WRITE, newstyle};
-use crate::support::{Random, assert_same, must_end};
+use crate::support::{assert_same, must_end};
 use crate::threads;
 
 /// A request and what is left to be said to it.
@@ -18,7 +19,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn new(request: Request, disk: &mut [u8], random: &mut Random) -> Self {
+    fn new(request: Request, disk: &mut [u8], random: &mut Rng) -> Self {
         let mut pieces = Vec::new();
         if request.kind == WRITE {
             disk[request.range()].copy_from_slice(&request.data);
@@ -27,8 +28,8 @@ impl Pending {
             let mut rest = &disk[request.range()];
             let mut offset = request.offset;
             while !rest.is_empty() {
-                let most = [10, 1000, 50_000, 1 << 20][random.below(4) as usize];
-                let (piece, behind) = rest.split_at(1 + random.below(most.min(rest.len() as u64)) as usize);
+                let most = [10, 1000, 50_000, 1 << 20][random.u64(..4) as usize];
+                let (piece, behind) = rest.split_at(1 + random.u64(..most.min(rest.len() as u64)) as usize);
                 pieces.push((offset, piece.to_vec()));
                 offset += piece.len() as u64;
                 rest = behind;
@@ -43,13 +44,13 @@ impl Pending {
     }
 
     /// Says one thing more; whether that was the last.
-    fn answer(&mut self, peer: &mut Peer, random: &mut Random) -> bool {
+    fn answer(&mut self, peer: &mut Peer, random: &mut Rng) -> bool {
         if self.pieces.is_empty() {
             peer.chunk(&self.request, true, 0, &[]);
             return true;
         }
-        let (offset, piece) = self.pieces.swap_remove(random.below(self.pieces.len() as u64) as usize);
-        let last = self.pieces.is_empty() && random.below(2) == 0;
+        let (offset, piece) = self.pieces.swap_remove(random.u64(..self.pieces.len() as u64) as usize);
+        let last = self.pieces.is_empty() && random.u64(..2) == 0;
         if piece.iter().all(|byte| *byte == 0) {
             peer.chunk(
                 &self.request,
@@ -64,18 +65,18 @@ impl Pending {
     }
 }
 
-fn serve(peer: &mut Peer, mut disk: Vec<u8>, mut random: Random) -> Vec<u8> {
+fn serve(peer: &mut Peer, mut disk: Vec<u8>, mut random: Rng) -> Vec<u8> {
     let mut pending: Vec<Pending> = Vec::new();
     loop {
         let idle = pending.is_empty();
-        if idle || random.below(3) == 0 && peer.comes_within(Duration::ZERO) {
+        if idle || random.u64(..3) == 0 && peer.comes_within(Duration::ZERO) {
             match peer.request().filter(|request| request.kind != DISC) {
                 Some(request) => pending.push(Pending::new(request, &mut disk, &mut random)),
                 None => return disk,
             }
             continue;
         }
-        let which = random.below(pending.len() as u64) as usize;
+        let which = random.u64(..pending.len() as u64) as usize;
         if pending[which].answer(peer, &mut random) {
             pending.swap_remove(which);
         }
@@ -98,7 +99,7 @@ fn survives(seed: u64, options: &ConnectOptions) {
         let (client, server) = newstyle(&options, facts, move |peer| {
             set_socket_send_buffer_size(&peer.0, 4096 << random_shift(seed)).unwrap();
             set_socket_recv_buffer_size(&peer.0, 4096).unwrap();
-            sender.send(serve(peer, disk, Random::new(seed))).unwrap();
+            sender.send(serve(peer, disk, Rng::with_seed(seed))).unwrap();
         });
         let model = threads::run(&client, &initial, 20);
         client.shutdown().unwrap();

@@ -1,5 +1,6 @@
 //! What every server of the matrix does: all that it offers, and a clear refusal of the rest.
 
+use fastrand::Rng;
 use nbd_driver_std::nbd_proto::error::Refused;
 use nbd_driver_std::nbd_proto::handshake::{HandshakeStyle, ReplyStyle};
 use nbd_driver_std::nbd_proto::wire::flags::{AllocationFlags, CommandFlags, TransmissionFlags};
@@ -7,7 +8,7 @@ use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
 use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Disk, Handshake, NbdServer, Nbdkit, QemuNbd, Server, pattern};
 
-use crate::support::{KIB, MIB, Random, assert_same, contents, must_end, refused, server_error};
+use crate::support::{KIB, MIB, assert_same, contents, must_end, refused, server_error};
 
 /// A server and how we talk to it.
 #[derive(Clone, Copy)]
@@ -115,11 +116,11 @@ fn list(kind: Kind, server: &Server, _: &Client) {
 fn read(_: Kind, server: &Server, client: &Client) {
     let expected = contents(server);
     assert_same(&expected, &disk().contents());
-    let mut random = Random::new(1);
+    let mut random = Rng::with_seed(1);
     for turn in 0..100 {
-        let offset = random.below(MIB);
+        let offset = random.u64(..MIB);
         let most = if turn % 10 == 0 { MIB } else { 5000 };
-        let length = random.below(most.min(MIB - offset) + 1);
+        let length = random.u64(..=most.min(MIB - offset));
         let mut buffer = vec![0xee; length as usize];
         client.read_at(&mut buffer, offset).unwrap();
         assert_same(&buffer, &expected[offset as usize..][..length as usize]);
@@ -131,11 +132,11 @@ fn read(_: Kind, server: &Server, client: &Client) {
 
 fn write(kind: Kind, server: &Server, client: &Client) {
     let mut model = disk().contents();
-    let mut random = Random::new(2);
+    let mut random = Rng::with_seed(2);
     for turn in 0..100 {
-        let offset = random.below(MIB);
+        let offset = random.u64(..MIB);
         let most = if turn % 10 == 0 { MIB } else { 5000 };
-        let length = random.below(most.min(MIB - offset) + 1) as usize;
+        let length = random.u64(..=most.min(MIB - offset)) as usize;
         let data = pattern(length, turn);
         client.write_at(&data, offset).unwrap();
         model[offset as usize..][..length].copy_from_slice(&data);

@@ -4,12 +4,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use fastrand::Rng;
 use nbd_driver_std::nbd_proto::error::Refused;
 use nbd_driver_std::{Client, ConnectOptions, Error, Unaligned};
 use nbd_testkit::{Disk, Nbdkit, Server, pattern};
 
 use crate::peer::{ALL, BLOCK_STATUS, DISC, Facts, Peer, READ, WRITE, newstyle};
-use crate::support::{KIB, MIB, Random, assert_same, contents, must_end, refused};
+use crate::support::{KIB, MIB, assert_same, contents, must_end, refused};
 
 const BLOCK: u64 = 4096;
 
@@ -72,10 +73,10 @@ fn padded_requests_do_what_was_asked_and_no_more() {
             (3, 200 * KIB),
             (60 * KIB + 1, 64 * KIB),
         ];
-        let mut random = Random::new(1);
+        let mut random = Rng::with_seed(1);
         for _ in 0..60 {
-            let offset = random.below(MIB);
-            ranges.push((offset, random.below((MIB - offset).min(20_000)) + 1));
+            let offset = random.u64(..MIB);
+            ranges.push((offset, random.u64(..(MIB - offset).min(20_000)) + 1));
         }
         for (number, (offset, length)) in ranges.into_iter().enumerate() {
             let length = length.min(MIB - offset);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::thread;
 
+use fastrand::Rng;
 use nbd_driver_std::nbd_proto::handshake::ReplyStyle;
 use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::{Disk, Nbdkit, QemuNbd, Server, pattern};
 
 use crate::peer::{ALL, oldstyle};
-use crate::support::{KIB, MIB, Random, assert_same, contents, must_end};
+use crate::support::{KIB, MIB, assert_same, contents, must_end};
 
 const THREADS: u64 = 16;
 const QUEUES: u64 = 4;
@@ -21,14 +22,14 @@ pub(crate) fn disk() -> Disk {
 
 /// Reads, writes and asks, small and large, and remembers what must be there.
 fn blocking_user(client: &Client, start: u64, model: &mut [u8], turns: u64) {
-    let mut random = Random::new(start + 1);
+    let mut random = Rng::with_seed(start + 1);
     let status = client.negotiated().context(BASE).is_some();
     for turn in 0..turns {
-        let at = random.below(PART);
+        let at = random.u64(..PART);
         let most = if turn % 8 == 0 { PART } else { 20_000 };
-        let length = 1 + random.below(most.min(PART - at));
+        let length = 1 + random.u64(..most.min(PART - at));
         let range = at as usize..(at + length) as usize;
-        match random.below(5) {
+        match random.u64(..5) {
             0 | 1 => {
                 let mut data = vec![0xee; range.len()];
                 client.read_at(&mut data, start + at).unwrap();

@@ -3,11 +3,12 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use fastrand::Rng;
 use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
 
 use crate::disk::TestDisk;
 use crate::raw::{DISC, OPT_GO, OPT_STRUCTURED_REPLY, READ, Raw, WRITE, request};
-use crate::support::{MIB, Random, must_end};
+use crate::support::{MIB, must_end};
 
 fn count(of: &str) -> usize {
     std::fs::read_dir(format!("/proc/self/{of}")).unwrap().count()
@@ -46,14 +47,14 @@ fn neither_threads_nor_descriptors_are_left() {
             let running =
                 Server::new(ServerOptions::new()).export(export).start([Listener::unix(&path).unwrap()]).unwrap();
             let life = life();
-            let mut random = Random::new(5);
-            for _ in 0..100 {
+            let mut random = Rng::with_seed(5);
+            for round in 0..100 {
                 let mut raw = Raw::connect(&path);
-                let cut = random.below(life.len() as u64 + 1) as usize;
+                let cut = random.usize(..=life.len());
                 // The server may have hung up before all is said.
                 let _ = raw.0.write_all(&life[..cut]);
-                if random.below(2) == 0 {
-                    // The greeting comes in any case.
+                // The greeting comes in any case; and when the last has its own, all were taken in.
+                if random.bool() || round == 99 {
                     let _greeting: [u8; 18] = raw.bytes();
                 }
             }

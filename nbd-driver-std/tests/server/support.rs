@@ -1,9 +1,6 @@
-//! What many tests need: an end to what might hang, numbers that look random, and a server in one line.
+//! What many tests need: an end to what might hang, and a server in one line.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use nbd_driver_std::backend::Backend;
 use nbd_driver_std::nbd_proto::error::CommandError;
@@ -11,43 +8,11 @@ use nbd_driver_std::nbd_proto::transmission::Checks;
 use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
 use nbd_driver_std::server::{Export, Listener, Running, Server, ServerOptions};
 use nbd_driver_std::{Client, ConnectOptions, Error};
+pub(crate) use nbd_testkit::{HANG, must_end};
 use tempfile::TempDir;
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
-
-/// After this long, a test hangs. Nothing that is tested takes a fifth of it on a slow machine.
-pub(crate) const HANG: Duration = Duration::from_secs(60);
-
-/// Runs what must end, however badly.
-pub(crate) fn must_end<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
-    let thread = thread::spawn(move || sender.send(run()));
-    match receiver.recv_timeout(HANG) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
-        Err(RecvTimeoutError::Disconnected) => match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(_) => panic!("the thread ended without a word"),
-        },
-    }
-}
-
-/// Numbers that look random, the same for the same seed.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 /// Bytes that differ from place to place and are never zero, made much faster than a pattern of the kit.
 pub(crate) fn stripes(length: usize, seed: u64) -> Vec<u8> {

@@ -2,11 +2,12 @@
 
 use std::thread;
 
+use fastrand::Rng;
 use nbd_driver_std::Client;
 use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
 
 use crate::disk::TestDisk;
-use crate::support::{KIB, MIB, Random, assert_same, must_end};
+use crate::support::{KIB, MIB, assert_same, must_end};
 
 const CONNECTIONS: u64 = 6;
 const THREADS: u64 = 4;
@@ -14,20 +15,20 @@ const PART: u64 = 512 * KIB;
 
 fn user(client: &Client, start: u64, turns: u64) {
     let mut model = vec![0; PART as usize];
-    let mut random = Random::new(start + 1);
+    let mut random = Rng::with_seed(start + 1);
     for turn in 0..turns {
-        let at = random.below(PART);
+        let at = random.u64(..PART);
         let most = if turn % 8 == 0 { PART } else { 20_000 };
-        let length = 1 + random.below(most.min(PART - at));
+        let length = 1 + random.u64(..most.min(PART - at));
         let range = at as usize..(at + length) as usize;
-        match random.below(6) {
+        match random.u64(..6) {
             0..=2 => {
                 let mut data = vec![0xee; range.len()];
                 client.read_at(&mut data, start + at).unwrap();
                 assert_same(&data, &model[range]);
             }
             3 | 4 => {
-                model[range.clone()].fill(random.below(256) as u8);
+                model[range.clone()].fill(random.u64(..256) as u8);
                 client.write_at(&model[range], start + at).unwrap();
             }
             _ => {

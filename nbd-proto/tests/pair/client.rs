@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use nbd_proto::error::{CommandError, Error};
 use nbd_proto::handshake::{Connect, ConnectSettings, Flow, Negotiated, Status};
-use nbd_proto::transmission::{Client, ClientSettings, Command, Event, Extent, Segment};
+use nbd_proto::transmission::{Client, ClientSettings, Command, Event, Extent};
 use nbd_proto::wire::flags::{AllocationFlags, CommandFlags};
 use nbd_proto::wire::number::{CommandType, ContextId, Cookie, ErrorValue};
 
 use crate::ledger::{Answer, Ledger, assert_same_data};
+use crate::pump::{gather, take};
 
 pub(crate) struct ClientSide {
     phase: Phase,
@@ -84,23 +85,11 @@ impl ClientSide {
 
     /// Takes up to `most` bytes that are to go out.
     pub(crate) fn take_output(&mut self, most: usize, ledger: &mut Ledger) -> Vec<u8> {
-        let mut bytes = Vec::new();
         if !self.out.is_empty() {
-            let count = self.out.len().min(most);
-            bytes.extend(self.out.drain(..count));
-            return bytes;
+            return take(&mut self.out, most);
         }
-        let Phase::Transmission(client) = &mut self.phase else { return bytes };
-        for segment in client.outbound() {
-            match segment {
-                Segment::Framing(framing) => bytes.extend_from_slice(framing),
-                Segment::Payload { owner, range } => bytes.extend_from_slice(&self.calls[&owner].buffer[range]),
-            }
-            if bytes.len() >= most {
-                break;
-            }
-        }
-        bytes.truncate(most);
+        let Phase::Transmission(client) = &mut self.phase else { return Vec::new() };
+        let bytes = gather(client.outbound(), most, |owner| &self.calls[&owner].buffer);
         client.sent(bytes.len());
         self.poll(ledger);
         bytes

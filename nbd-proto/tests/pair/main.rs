@@ -10,6 +10,7 @@
 mod client;
 mod ledger;
 mod oracle;
+mod pump;
 mod random;
 mod scripts;
 mod server;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use nbd_proto::error::Error;
 use nbd_proto::handshake::{Offer, ServerHandshake, ServerHandshakeEvent, ServerHandshakeSettings, ServerStatus};
-use nbd_proto::transmission::{Failure, ReadPart, Request, RequestId, Segment, Server, ServerEvent, ServerSettings};
+use nbd_proto::transmission::{Failure, ReadPart, Request, RequestId, Server, ServerEvent, ServerSettings};
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::AllocationFlags;
 use nbd_proto::wire::number::{CommandType, ErrorValue};
 
 use crate::ledger::{Answer, Ledger, assert_same_data};
+use crate::pump::{gather, take};
 
 pub(crate) struct ServerSide {
     phase: Phase,
@@ -100,23 +101,11 @@ impl ServerSide {
     }
 
     pub(crate) fn take_output(&mut self, most: usize, ledger: &mut Ledger) -> Vec<u8> {
-        let mut bytes = Vec::new();
         if !self.out.is_empty() {
-            let count = self.out.len().min(most);
-            bytes.extend(self.out.drain(..count));
-            return bytes;
+            return take(&mut self.out, most);
         }
-        let Phase::Transmission(server) = &mut self.phase else { return bytes };
-        for segment in server.outbound() {
-            match segment {
-                Segment::Framing(framing) => bytes.extend_from_slice(framing),
-                Segment::Payload { owner, range } => bytes.extend_from_slice(&self.requests[&owner].buffer[range]),
-            }
-            if bytes.len() >= most {
-                break;
-            }
-        }
-        bytes.truncate(most);
+        let Phase::Transmission(server) = &mut self.phase else { return Vec::new() };
+        let bytes = gather(server.outbound(), most, |owner| &self.requests[&owner].buffer);
         server.sent(bytes.len());
         self.poll(ledger);
         bytes

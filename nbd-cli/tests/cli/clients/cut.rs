@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use nbd_driver_std::Client;
 use nbd_testkit::sparse_file;
 use rustix::net::sockopt::set_socket_linger;
@@ -27,22 +28,6 @@ const GROWTH: u64 = 2 * MIB;
 
 /// After this long, something was left behind. A witness was answered thousands of times meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Numbers that look random, the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
-}
 
 trait Socket: Read + Write + AsFd {
     fn half_close(&self);
@@ -69,24 +54,24 @@ fn connect(uri: &str) -> Box<dyn Socket> {
 }
 
 /// Plays a part of a life.
-fn begin(uri: &str, random: &mut Random) -> Box<dyn Socket> {
-    let replies = [Replies::Simple, Replies::Structured, Replies::Extended][random.below(3)];
-    let life = Life::new(replies, ["", "file"][random.below(2)]);
+fn begin(uri: &str, random: &mut Rng) -> Box<dyn Socket> {
+    let replies = [Replies::Simple, Replies::Structured, Replies::Extended][random.usize(..3)];
+    let life = Life::new(replies, ["", "file"][random.usize(..2)]);
     // Most bytes are those of requests, but as much can go wrong before.
-    let at_most = if random.below(3) == 0 { life.handshake } else { life.bytes.len() };
-    let cut = random.below(at_most + 1);
+    let at_most = if random.usize(..3) == 0 { life.handshake } else { life.bytes.len() };
+    let cut = random.usize(..=at_most);
     let mut socket = connect(uri);
     // The server may have hung up: a life may end with a goodbye.
     let _ = socket.write_all(&life.bytes[..cut]);
-    if random.below(3) == 0 {
+    if random.usize(..3) == 0 {
         // Some of the answers are taken; the greeting comes in any case.
-        let _ = socket.read(&mut vec![0; 1 + random.below(1 << 20)]).unwrap();
+        let _ = socket.read(&mut vec![0; 1 + random.usize(..1 << 20)]).unwrap();
     }
     socket
 }
 
-fn end(mut socket: Box<dyn Socket>, random: &mut Random) {
-    match random.below(3) {
+fn end(mut socket: Box<dyn Socket>, random: &mut Rng) {
+    match random.usize(..3) {
         // With unread answers this is a reset, too.
         0 => drop(socket),
         1 => set_socket_linger(&socket, Some(Duration::ZERO)).unwrap(),
@@ -98,12 +83,12 @@ fn end(mut socket: Box<dyn Socket>, random: &mut Random) {
     }
 }
 
-fn cut_connections(uri: &str, random: &mut Random) {
+fn cut_connections(uri: &str, random: &mut Rng) {
     let mut open = VecDeque::new();
     for _ in 0..CUTS {
         open.push_back(begin(uri, random));
         if open.len() == AT_ONCE {
-            let socket = open.remove(random.below(AT_ONCE)).unwrap();
+            let socket = open.remove(random.usize(..AT_ONCE)).unwrap();
             end(socket, random);
         }
     }
@@ -167,7 +152,7 @@ fn nothing_grows(transport: Transport, seed: u64) {
     let site: Site = way.serve_measured(8 * MIB + 8, &[&export]);
     let witness = Witness::new(&site.uri);
     let proc = site.proc();
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let uri = site.uri.clone();
     must_end(move || {
         let before = holdings(&proc);
