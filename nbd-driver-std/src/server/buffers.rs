@@ -1,5 +1,7 @@
 //! Memory for payload: bounded for each connection, and used again.
 
+use std::collections::TryReserveError;
+
 /// What a buffer is a multiple of, so that buffers of requests of about the same length are the same.
 const SMALLEST: usize = 4096;
 
@@ -23,13 +25,23 @@ impl Buffers {
     }
 
     /// A buffer of at least this length, unless that would be too much memory now. With none out, there is always
-    /// one for a length that [can be held](Self::can_hold). It holds anything.
-    pub(super) fn take(&mut self, length: usize) -> Option<Vec<u8>> {
-        let size = length.max(SMALLEST).checked_next_power_of_two()?.min(self.limit.max(length));
+    /// one for a length that [can be held](Self::can_hold), but for an error: the system has no more memory. It holds
+    /// anything.
+    pub(super) fn take(&mut self, length: usize) -> Result<Option<Vec<u8>>, TryReserveError> {
+        let size = length.max(SMALLEST).checked_next_power_of_two().unwrap_or(length).min(self.limit.max(length));
         if let Some(at) = self.free.iter().rposition(|buffer| buffer.len() == size) {
-            return Some(self.free.swap_remove(at));
+            return Ok(Some(self.free.swap_remove(at)));
         }
-        self.set_aside(size).then(|| vec![0; size])
+        if !self.set_aside(size) {
+            return Ok(None);
+        }
+        let mut buffer = Vec::new();
+        if let Err(error) = buffer.try_reserve_exact(size) {
+            self.release(size);
+            return Err(error);
+        }
+        buffer.resize(size, 0);
+        Ok(Some(buffer))
     }
 
     /// Counts memory that is had elsewhere, unless that would be too much now.
@@ -74,53 +86,61 @@ mod tests {
     #[test]
     fn a_buffer_is_used_again() {
         let mut buffers = Buffers::new(1 << 20);
-        let mut buffer = buffers.take(5000).unwrap();
+        let mut buffer = buffers.take(5000).unwrap().unwrap();
         buffer[4999] = 7;
         buffers.give(buffer);
-        assert_eq!(buffers.take(6000).unwrap()[4999], 7);
+        assert_eq!(buffers.take(6000).unwrap().unwrap()[4999], 7);
         assert_eq!(buffers.held, 8192);
     }
 
     #[test]
     fn the_limit_holds() {
         let mut buffers = Buffers::new(3 * 4096);
-        let all: Vec<_> = std::iter::from_fn(|| buffers.take(1)).collect();
+        let all: Vec<_> = std::iter::from_fn(|| buffers.take(1).unwrap()).collect();
         assert_eq!(all.len(), 3);
         for buffer in all {
             buffers.give(buffer);
         }
-        assert!(buffers.take(1).is_some());
+        assert!(buffers.take(1).unwrap().is_some());
     }
 
     #[test]
     fn free_buffers_make_room_for_one_of_another_size() {
         let mut buffers = Buffers::new(3 * 4096);
-        let small = [buffers.take(1).unwrap(), buffers.take(1).unwrap()];
-        assert!(buffers.take(3 * 4096).is_none());
+        let small = [1, 1].map(|length| buffers.take(length).unwrap().unwrap());
+        assert!(buffers.take(3 * 4096).unwrap().is_none());
         for buffer in small {
             buffers.give(buffer);
         }
         // The limit itself is no power of two.
-        assert_eq!(buffers.take(3 * 4096).unwrap().len(), 3 * 4096);
-        assert!(buffers.take(1).is_none());
+        assert_eq!(buffers.take(3 * 4096).unwrap().unwrap().len(), 3 * 4096);
+        assert!(buffers.take(1).unwrap().is_none());
     }
 
     #[test]
     fn what_is_set_aside_counts() {
         let mut buffers = Buffers::new(3 * 4096);
-        let buffer = buffers.take(1).unwrap();
+        let buffer = buffers.take(1).unwrap().unwrap();
         buffers.give(buffer);
         assert!(buffers.set_aside(3 * 4096), "the free buffer makes room");
-        assert!(buffers.take(1).is_none() && !buffers.set_aside(1));
+        assert!(buffers.take(1).unwrap().is_none() && !buffers.set_aside(1));
         buffers.release(3 * 4096);
-        assert!(buffers.take(1).is_some());
+        assert!(buffers.take(1).unwrap().is_some());
+    }
+
+    #[test]
+    fn where_the_system_has_no_memory_nothing_is_held() {
+        let mut buffers = Buffers::new(usize::MAX / 2);
+        assert!(buffers.take(usize::MAX / 4).is_err());
+        assert_eq!(buffers.held, 0);
+        assert!(buffers.take(1).unwrap().is_some());
     }
 
     #[test]
     fn what_nobody_uses_goes_back() {
         let mut buffers = Buffers::new(1 << 20);
-        let used = buffers.take(4096).unwrap();
-        let free = buffers.take(4096).unwrap();
+        let used = buffers.take(4096).unwrap().unwrap();
+        let free = buffers.take(4096).unwrap().unwrap();
         buffers.give(free);
         buffers.shrink();
         assert_eq!((buffers.held, buffers.has_free()), (4096, false));

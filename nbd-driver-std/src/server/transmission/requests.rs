@@ -96,9 +96,17 @@ impl Transmission<'_> {
             self.fail(id, &Failure::new(ErrorValue::EOVERFLOW, "the server has no memory for that much at once"));
             return true;
         }
-        let Some(buffer) = self.buffers.take(length as usize) else {
-            self.waiting = Some(request);
-            return false;
+        let buffer = match self.buffers.take(length as usize) {
+            Ok(Some(buffer)) => buffer,
+            Ok(None) => {
+                self.waiting = Some(request);
+                return false;
+            }
+            Err(error) => {
+                tracing::warn!(peer = self.link.peer, length, "no memory for a request: {error}");
+                self.fail(id, &Failure::new(ErrorValue::ENOMEM, "the server is out of memory"));
+                return true;
+            }
         };
         if command == CommandType::READ {
             self.carry_out(request, buffer);
