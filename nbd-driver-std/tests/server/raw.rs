@@ -22,7 +22,8 @@ pub(crate) const OPT_STRUCTURED_REPLY: u32 = 8;
 pub(crate) const OPT_SET_META_CONTEXT: u32 = 10;
 
 pub(crate) const REP_ACK: u32 = 1;
-pub(crate) const REP_INFO: u32 = 3;
+const REP_INFO: u32 = 3;
+const REP_META_CONTEXT: u32 = 4;
 pub(crate) const ERR_POLICY: u32 = 0x8000_0002;
 pub(crate) const ERR_UNKNOWN: u32 = 0x8000_0006;
 
@@ -69,24 +70,25 @@ impl Raw {
         raw
     }
 
-    /// The same with structured replies.
-    pub(crate) fn structured(path: &Path) -> Self {
+    /// Connects, and agrees on structured replies.
+    pub(crate) fn with_replies_in_chunks(path: &Path) -> Self {
         let mut raw = Self::greeted(path);
         raw.option(OPT_STRUCTURED_REPLY, &[]);
         assert_eq!(raw.option_reply(), (REP_ACK, Vec::new()));
+        raw
+    }
+
+    /// Is about to use the export `disk` with structured replies.
+    pub(crate) fn structured(path: &Path) -> Self {
+        let mut raw = Self::with_replies_in_chunks(path);
         raw.go("disk").unwrap();
         raw
     }
 
     /// The same with structured replies and one metadata context.
     pub(crate) fn with_context(path: &Path, context: &str) -> Self {
-        let mut raw = Self::greeted(path);
-        raw.option(OPT_STRUCTURED_REPLY, &[]);
-        assert_eq!(raw.option_reply(), (REP_ACK, Vec::new()));
-        let length = u32::try_from(context.len()).unwrap().to_be_bytes();
-        let one = 1u32.to_be_bytes();
-        raw.option(OPT_SET_META_CONTEXT, &[&[0, 0, 0, 4], &b"disk"[..], &one, &length, context.as_bytes()].concat());
-        while raw.option_reply().0 != REP_ACK {}
+        let mut raw = Self::with_replies_in_chunks(path);
+        raw.set_context("disk", context).unwrap();
         raw.go("disk").unwrap();
         raw
     }
@@ -139,12 +141,23 @@ impl Raw {
 
     /// Asks for an export. Errors with the reply and its words.
     pub(crate) fn go(&mut self, name: &str) -> Result<(), (u32, String)> {
-        let length = u32::try_from(name.len()).unwrap();
-        self.option(OPT_GO, &[&length.to_be_bytes()[..], name.as_bytes(), &[0, 0]].concat());
+        self.option(OPT_GO, &[&string(name)[..], &[0, 0]].concat());
+        self.acknowledged(REP_INFO)
+    }
+
+    /// Asks for one metadata context of an export. Errors with the reply and its words.
+    pub(crate) fn set_context(&mut self, export: &str, context: &str) -> Result<(), (u32, String)> {
+        let one = 1u32.to_be_bytes();
+        self.option(OPT_SET_META_CONTEXT, &[&string(export)[..], &one, &string(context)].concat());
+        self.acknowledged(REP_META_CONTEXT)
+    }
+
+    /// Waits for the end of an answer, in which there may be replies of one type.
+    fn acknowledged(&mut self, within: u32) -> Result<(), (u32, String)> {
         loop {
             match self.option_reply() {
-                (REP_INFO, _) => {}
                 (REP_ACK, _) => return Ok(()),
+                (kind, _) if kind == within => {}
                 (error, text) => return Err((error, String::from_utf8(text).unwrap())),
             }
         }
@@ -168,6 +181,11 @@ impl Raw {
         let length = u32::from_be_bytes(self.bytes());
         Chunk { last, kind, cookie, payload: self.many(length as usize) }
     }
+}
+
+/// A string behind its length.
+fn string(text: &str) -> Vec<u8> {
+    [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
 }
 
 /// A compact request without payload.

@@ -4,6 +4,7 @@ use nbd_driver_std::ConnectOptions;
 use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
 
 use crate::disk::{BASE, Call, TestDisk};
+use crate::raw::{BLOCK_STATUS, ERR_UNKNOWN, Raw};
 use crate::support::{KIB, MIB, must_end, serve};
 
 /// Data, a hole, data again.
@@ -50,6 +51,21 @@ fn asks_the_backend_for_each_selected_context() {
     });
 }
 
+/// With extended headers a request can name its contexts.
+#[test]
+fn asks_the_backend_for_the_named_context_alone() {
+    must_end(|| {
+        let disk = disk().share();
+        let server = serve(disk.clone());
+        let client = ConnectOptions::new().meta_context("test:seven").meta_context(BASE).connect(&server.uri).unwrap();
+        let extents: Vec<_> = client.block_status(BASE, 0..4096).unwrap().map(Result::unwrap).collect();
+        assert_eq!((extents.len(), extents[0].flags), (1, 0));
+        assert_eq!(disk.calls(), [Call::Extents { context: BASE.into(), offset: 0, length: 4096, one: false }]);
+        client.shutdown().unwrap();
+        server.end();
+    });
+}
+
 #[test]
 fn passes_on_that_one_extent_is_enough() {
     must_end(|| {
@@ -71,6 +87,25 @@ fn is_not_had_without_a_context() {
         let client = ConnectOptions::new().meta_context(BASE).connect(&server.uri).unwrap();
         assert_eq!(client.negotiated().contexts, []);
         client.shutdown().unwrap();
+        server.end();
+    });
+}
+
+#[test]
+fn is_not_had_with_a_context_whose_selection_was_followed_by_one_that_failed() {
+    must_end(|| {
+        let disk = disk().share();
+        let server = serve(disk.clone());
+        let mut raw = Raw::with_replies_in_chunks(&server.socket());
+        raw.set_context("disk", BASE).unwrap();
+        let (error, _) = raw.set_context("none", BASE).unwrap_err();
+        assert_eq!(error, ERR_UNKNOWN);
+        raw.go("disk").unwrap();
+        raw.request(BLOCK_STATUS, 1, 0, 512);
+        let answer = raw.chunk();
+        // NBD_REPLY_TYPE_ERROR, and the payload begins with EINVAL.
+        assert_eq!((answer.last, answer.kind, &answer.payload[..4]), (true, 0x8001, &[0, 0, 0, 22][..]));
+        assert_eq!(disk.calls(), []);
         server.end();
     });
 }
