@@ -158,6 +158,29 @@ fn are_opened_for_each_client_and_closed_behind_it() {
 }
 
 #[test]
+fn are_not_opened_for_whoever_is_turned_away() {
+    must_end(|| {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let counter = opened.clone();
+        let export = Export::opened_by("disk", move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Ok(TestDisk::empty(KIB).share())
+        });
+        let server = serve_with(ServerOptions::new().max_connections(1), [export]);
+        let mut first = Raw::simple(&server.socket());
+        assert_eq!(opened.load(Ordering::SeqCst), 1);
+        let mut second = Raw::greeted(&server.socket());
+        assert_eq!(second.go("disk").unwrap_err().0, ERR_POLICY);
+        second.option(OPT_EXPORT_NAME, b"disk");
+        second.expect_end();
+        assert_eq!(opened.load(Ordering::SeqCst), 1);
+        first.request(DISC, 0, 0, 0);
+        first.expect_end();
+        server.end();
+    });
+}
+
+#[test]
 fn that_cannot_be_opened_say_why() {
     must_end(|| {
         let fails = Export::opened_by("fails", || Err(Failure::new(ErrorValue::EIO, "the disk is on fire")));
