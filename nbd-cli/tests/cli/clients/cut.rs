@@ -127,7 +127,7 @@ fn holdings(proc: &Path) -> [usize; 2] {
 }
 
 /// Bytes that are in memory.
-fn resident(proc: &Path) -> u64 {
+pub(super) fn resident(proc: &Path) -> u64 {
     let status = fs::read_to_string(proc.join("status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10

@@ -11,6 +11,7 @@ mod nbdinfo_map;
 mod nbdsh;
 mod nbdsh_options;
 mod nbdsh_refusals;
+mod no_hole;
 mod qemu_convert;
 mod qemu_img;
 mod qemu_io;

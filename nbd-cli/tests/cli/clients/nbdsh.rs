@@ -66,7 +66,8 @@ fn zeroes_and_trims_do_what_their_flags_say() {
         let site = way.serve_traced(MIB);
         site.fill(&[(0, pattern(1 << 20, 1))]);
         // A file system may have no fast way, and then nothing may have changed.
-        let fast_may_fail = if way.keeper == Keeper::File { "True" } else { "False" };
+        let (fast_may_fail, knows_space) =
+            if way.keeper == Keeper::File { ("True", "False") } else { ("False", "True") };
         let lines = "
 def types(at):
     found = []
@@ -90,10 +91,11 @@ if h.can_meta_context(nbd.CONTEXT_BASE_ALLOCATION):
     hole = nbd.STATE_HOLE | nbd.STATE_ZERO
     assert types(0) == [hole], types(0)
     assert types(192 * K) == [hole] and types(256 * K) == [hole]
-    for at in [64 * K, 128 * K]:
-        assert not types(at)[0] & nbd.STATE_HOLE, types(at)
+    # File systems may call space a hole that is allocated and was not written since.
+    for at in [64 * K, 128 * K] if KNOWS_SPACE else []:
+        assert types(at) == [nbd.STATE_ZERO], types(at)
 h.shutdown()";
-        nbdsh(&site, &lines.replace("FAST_MAY_FAIL", fast_may_fail));
+        nbdsh(&site, &lines.replace("FAST_MAY_FAIL", fast_may_fail).replace("KNOWS_SPACE", knows_space));
         let mut expected = pattern(1 << 20, 1);
         expected[..384 << 10].fill(0);
         expected[(1000 << 10) + 3] = 0;
