@@ -9,6 +9,7 @@ mod nbdcopy;
 mod nbdinfo;
 mod nbdinfo_map;
 mod nbdsh;
+mod nbdsh_failures;
 mod nbdsh_options;
 mod nbdsh_refusals;
 mod no_hole;
