@@ -10,7 +10,6 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -52,13 +51,13 @@ impl Daemon {
         // Before its first greeting it computes something that can take a second or more. A client
         // with a time-out should not meet that.
         while let Err(error) = greeting(address) {
-            if daemon.has_ended(Duration::ZERO) {
+            // Nothing tells when it listens, so it is tried again and again.
+            if daemon.has_ended(Duration::from_millis(1)) {
                 return Err("it ended".to_owned());
             }
             if start.elapsed() > PATIENCE {
                 return Err(error.to_string());
             }
-            thread::sleep(Duration::from_millis(1));
         }
         Ok(daemon)
     }

@@ -45,6 +45,9 @@ kill -s KILL 0
 /// Paths of Unix sockets end after 107 bytes; this leaves room for the file's name.
 const LONGEST_DIR: usize = 90;
 
+/// How many random characters the name of a directory ends in.
+const RANDOM: usize = 6;
+
 #[derive(Debug)]
 pub(crate) struct Guard {
     shell: Child,
@@ -125,11 +128,12 @@ impl Drop for Guard {
 
 fn scratch_dir() -> TempDir {
     let mut base = std::env::temp_dir();
-    if base.as_os_str().len() > LONGEST_DIR - "/nbd-testkit-XXXXXX".len() {
+    if base.as_os_str().len() > LONGEST_DIR - "/nbd-testkit-".len() - RANDOM {
         base = PathBuf::from("/tmp");
     }
     tempfile::Builder::new()
         .prefix("nbd-testkit-")
+        .rand_bytes(RANDOM)
         .tempdir_in(&base)
         .unwrap_or_else(|error| panic!("make a directory in {}: {error}", base.display()))
 }

@@ -159,11 +159,15 @@ fn the_owner_of_a_queue_may_take_its_time() {
     must_end(|| {
         let options = ConnectOptions::new().request_timeout(Some(SHORT));
         let (client, server) = oldstyle(&options, MIB, ALL, |peer| peer.serve(vec![1; 1 << 20]));
+        let patient = ConnectOptions::new().request_timeout(Some(SHORT * 2));
         let mut queue = client.queue();
         for _ in 0..2 {
             queue.read(vec![0; 512], 0).unwrap();
-            // What is tested is that time passes.
-            thread::sleep(SHORT * 2);
+            // Meanwhile the owner waits for somebody else, and for longer than the limit.
+            let (other, silent) = oldstyle(&patient, MIB, ALL, |peer| while peer.request().is_some() {});
+            assert!(connection_error(other.read_at(&mut [0; 512], 0)).contains("600 ms"));
+            drop(other);
+            silent.join().unwrap();
             queue.wait().unwrap().result.unwrap();
         }
         drop((queue, client));

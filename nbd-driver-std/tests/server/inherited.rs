@@ -22,34 +22,38 @@ impl Drop for Process {
     }
 }
 
-/// Runs [`serves_what_it_was_given`] with these sockets from descriptor 3 on, and no more descriptors than that.
+/// Set in the process that serves.
+const SERVES: &str = "NBD_TEST_SERVES_INHERITED";
+
+/// Runs [`are_served`] with these sockets from descriptor 3 on, and no more descriptors than that.
 fn activated(first: OwnedFd, second: OwnedFd, descriptors: usize) -> Process {
     let script = r#"ulimit -n $0 && LISTEN_FDS=2 LISTEN_PID=$$ exec "$@" 3<&0 4<&1 </dev/null >/dev/null"#;
     let command = Command::new("sh")
         .args(["-c", script, &descriptors.to_string()])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "inherited::serves_what_it_was_given", "--ignored", "--test-threads=1"])
+        .args(["--exact", "inherited::are_served", "--test-threads=1"])
+        .env(SERVES, "1")
         .stdin(Stdio::from(first))
         .stdout(Stdio::from(second))
         .spawn();
     Process(command.unwrap())
 }
 
-#[test]
-#[ignore = "is run by another test, with sockets"]
-fn serves_what_it_was_given() {
+/// What the process does that was given sockets.
+fn serve() {
     let listeners = Listener::inherited().unwrap();
     assert_eq!(std::env::var_os("LISTEN_PID"), None, "the variables were not removed");
     assert!(Listener::inherited().unwrap().is_empty());
-    if listeners.is_empty() {
-        return;
-    }
     let server = Server::new(ServerOptions::new()).export(Export::shared("disk", TestDisk::empty(KIB).share()));
     server.start(listeners).unwrap().wait().unwrap();
 }
 
 #[test]
 fn are_served() {
+    // The same test is both the process that serves and the one that asks.
+    if std::env::var_os(SERVES).is_some() {
+        return serve();
+    }
     must_end(|| {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
