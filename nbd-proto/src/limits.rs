@@ -25,8 +25,9 @@ pub const DEFAULT_MAX_PAYLOAD: u32 = 1 << 25;
 
 /// Every engine makes progress on an input this long: no message that must be seen whole is longer.
 ///
-/// A driver's receive buffer has to hold at least this many bytes. The longest such message is a
-/// `NBD_REP_SERVER` with name and description: 20 + 4 + 4096 + 4096 bytes.
+/// A driver's receive buffer has to hold at least this many bytes. In a client, the longest such message is a
+/// `NBD_REP_SERVER` with name and description: 20 + 4 + 4096 + 4096 bytes. In a server it is an option with
+/// [`MAX_OPTION_PAYLOAD`], which takes all of them.
 pub const MIN_INPUT_BUFFER: usize = 16 * 1024;
 
 /// The most disjoint pieces in which a structured read may lie at one moment. A server that fills a read in
@@ -69,7 +70,7 @@ impl HandshakeLimits {
 }
 
 /// The longest option payload, in bytes, that a server looks at: what fits [`MIN_INPUT_BUFFER`] behind the header.
-/// The longest sensible one is an `INFO` with a name of 4096 bytes; longer ones are skipped and answered with
+/// Room for a name of 4096 bytes and hundreds of metadata contexts; longer ones are skipped and answered with
 /// `NBD_REP_ERR_TOO_BIG`.
 pub const MAX_OPTION_PAYLOAD: u32 = MIN_INPUT_BUFFER as u32 - 16;
 

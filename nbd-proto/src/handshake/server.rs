@@ -302,11 +302,11 @@ impl ServerHandshake {
     fn tls_mode(&self) -> ServerTls {
         if self.client.contains(ClientFlags::FIXED_NEWSTYLE) { self.settings.tls } else { ServerTls::Off }
     }
+}
 
-    /// Ends the session where hanging up is the only way to say no.
-    fn turn_away(&mut self, name: String, reply: ReplyType, message: &str) -> Error {
-        self.fail(Unavailable::TurnedAway { name, reply, message: message.to_owned() }.into())
-    }
+/// What ends the session where hanging up is the only way to say no.
+fn turned_away(name: String, reply: ReplyType, message: &str) -> Error {
+    Unavailable::TurnedAway { name, reply, message: message.to_owned() }.into()
 }
 
 fn offered_flags(settings: &ServerHandshakeSettings) -> HandshakeFlags {

@@ -164,13 +164,14 @@ pub(super) fn check(command: &Command, facts: &Negotiated, checks: Checks) -> Re
     Ok(())
 }
 
-const fn writes(command: CommandType) -> bool {
+/// Whether a command changes the export.
+pub(super) const fn writes(command: CommandType) -> bool {
     matches!(command, CommandType::WRITE | CommandType::TRIM | CommandType::WRITE_ZEROES)
 }
 
 /// The transmission flag that offers a command: none for those that every server has, `None` for those that
 /// nobody knows.
-fn needed_flag(command: CommandType) -> Option<TransmissionFlags> {
+pub(super) fn needed_flag(command: CommandType) -> Option<TransmissionFlags> {
     match command {
         CommandType::READ | CommandType::WRITE | CommandType::BLOCK_STATUS => Some(TransmissionFlags::empty()),
         CommandType::FLUSH => Some(TransmissionFlags::SEND_FLUSH),

@@ -228,13 +228,14 @@ impl Server {
             let strange = request.has_filter() && request.payload > most;
             strange.then_some((ErrorValue::EINVAL, "the payload names more contexts than were selected"))
         });
-        // "in all other cases, a server SHOULD gracefully consume *length* bytes of payload" (spec, *Request message*):
-        // those in which it is no longer than the maximum that the client was told.
-        let told = self.facts.info.block_sizes.map_or(0, |sizes| u64::from(sizes.maximum));
-        let limit = self.settings.max_skipped.max(told);
-        if objection.is_some() && request.payload > limit {
-            let length = request.payload;
-            return Err(PeerMisbehaved::PayloadTooLong { command: request.command, length, limit }.into());
+        if objection.is_some() && request.payload > self.settings.max_skipped {
+            // "in all other cases, a server SHOULD gracefully consume *length* bytes of payload" (spec, *Request
+            // message*): those in which it is no longer than the maximum that the client was told.
+            let told = self.facts.info.block_sizes.map_or(0, |sizes| u64::from(sizes.maximum));
+            let (length, limit) = (request.payload, self.settings.max_skipped.max(told));
+            if length > limit {
+                return Err(PeerMisbehaved::PayloadTooLong { command: request.command, length, limit }.into());
+            }
         }
         let slot = self.table.insert(&request);
         if let Some(objection) = objection {

@@ -104,6 +104,12 @@ impl OffsetHole {
         }
         Ok(hole)
     }
+
+    /// Appends the payload.
+    pub fn emit(&self, out: &mut impl BufMut) {
+        out.put_u64(self.offset);
+        out.put_u32(self.length);
+    }
 }
 
 impl Width {
@@ -340,10 +346,7 @@ impl<'a> Chunk<'a> {
                 out.put_u64(*offset);
                 out.put_slice(data);
             }
-            Self::OffsetHole(hole) => {
-                out.put_u64(hole.offset);
-                out.put_u32(hole.length);
-            }
+            Self::OffsetHole(hole) => hole.emit(out),
             Self::BlockStatus { context, extents } => {
                 out.put_u32(context.0);
                 if extents.width == Width::Bits64 {

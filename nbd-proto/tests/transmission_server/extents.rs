@@ -107,6 +107,16 @@ fn with_64_bits_nothing_is_cut() {
     told(&setup, ONE, 0, 1 << 41, &[1 << 42], &[(1 << 41, 0)]);
 }
 
+#[test]
+fn what_is_not_told_need_not_be_a_multiple() {
+    for style in CHUNKED {
+        let setup = one_context(style).with_sizes(512, 1 << 20);
+        told(&setup, ONE, 512, 512, &[512, 100], &[(512, 0)]);
+        told(&setup, ONE, 512, 512, &[1000], &[(512, 0)]);
+        told(&setup, NONE, 512, 512, &[512, 100], &[(512, 0)]);
+    }
+}
+
 // "The server MUST use descriptor lengths that are an integer multiple of any advertised minimum block size"
 #[test]
 fn each_is_a_multiple_of_the_minimum_block_size_or_reaches_the_end() {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::contexts::{Queries, Selection};
 use super::offer::check_name;
 use super::question::{Asked, Question, Wanted, What};
-use super::{Offer, ServerHandshake, ServerTls, State};
+use super::{Offer, ServerHandshake, ServerTls, State, turned_away};
 use crate::error::{Field, Refused};
 use crate::handshake::{ExportInfo, HandshakeStyle, MetaContext, Negotiated, ReplyStyle};
 use crate::observe::Observation;
@@ -126,7 +126,7 @@ impl ServerHandshake {
     fn answer_with_error(&mut self, question: Question, reply: ReplyType, message: &str, out: &mut Vec<u8>) {
         match question {
             Question::LookUp(Asked { what: What::Facts, name, .. }) => {
-                self.turn_away(name, reply, message);
+                self.fail(turned_away(name, reply, message));
             }
             other => self.refuse_option(other.option(), reply, message, out),
         }
@@ -151,12 +151,12 @@ impl ServerHandshake {
             }
             // Spec, *NOTLS mode* and *SELECTIVETLS mode*.
             ReplyType::ERR_TLS_REQD if self.tls => Err("TLS is in use"),
+            ReplyType::ERR_TLS_REQD if self.tls_only(option).0 != ReplyType::ERR_TLS_REQD => {
+                Err("this cannot be answered with a demand for TLS")
+            }
             // "for a client that has not yet requested extended headers" (spec, `NBD_REP_ERR_EXT_HEADER_REQD`).
             ReplyType::ERR_EXT_HEADER_REQD if self.reply_style == ReplyStyle::Extended => {
                 Err("extended headers were agreed")
-            }
-            ReplyType::ERR_TLS_REQD if self.tls_only(option).0 != ReplyType::ERR_TLS_REQD => {
-                Err("this cannot be answered with a demand for TLS")
             }
             _ => Ok(()),
         }

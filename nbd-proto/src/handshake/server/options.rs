@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::contexts::{Queries, Selection};
 use super::question::{Asked, Question, Wanted, What};
-use super::{LookUp, ServerHandshake, ServerHandshakeEvent, ServerTls, State};
+use super::{LookUp, ServerHandshake, ServerHandshakeEvent, ServerTls, State, turned_away};
 use crate::error::{Error, Field, InvalidMessage, PeerMisbehaved};
 use crate::handshake::{Advance, HandshakeStyle, ReplyStyle};
 use crate::limits::{MAX_OPTION_PAYLOAD, MAX_STRING};
@@ -79,10 +79,10 @@ impl ServerHandshake {
     pub(super) fn ask_for_export<'a>(&mut self, name: &'a str) -> Result<ServerHandshakeEvent<'a>, Error> {
         // "as this request cannot error, it MUST terminate the session" (spec, *FORCEDTLS mode*).
         if self.must_start_tls() {
-            return Err(self.turn_away(name.to_owned(), ReplyType::ERR_TLS_REQD, ""));
+            return Err(turned_away(name.to_owned(), ReplyType::ERR_TLS_REQD, ""));
         }
         if self.shutting_down {
-            return Err(self.turn_away(name.to_owned(), ReplyType::ERR_SHUTDOWN, ""));
+            return Err(turned_away(name.to_owned(), ReplyType::ERR_SHUTDOWN, ""));
         }
         Ok(self.ask(OptionCode::EXPORT_NAME, name, What::Facts))
     }
@@ -196,14 +196,14 @@ impl ServerHandshake {
                 let what = What::Info(Wanted::of(&request.requests));
                 return Ok(Some(self.ask(option, request.export, what)));
             }
-            OptionRequest::ListMetaContext(request) => match Queries::keep(&request.queries) {
-                Ok(queries) => return Ok(Some(self.ask(option, request.export, What::ListContexts(queries)))),
-                Err(message) => self.refuse_option(option, ReplyType::ERR_INVALID, &message, out),
-            },
-            OptionRequest::SetMetaContext(request) => match Queries::keep(&request.queries) {
-                Ok(queries) => return Ok(Some(self.ask(option, request.export, What::SetContexts(queries)))),
-                Err(message) => self.refuse_option(option, ReplyType::ERR_INVALID, &message, out),
-            },
+            OptionRequest::ListMetaContext(request) | OptionRequest::SetMetaContext(request) => {
+                let sets = option == OptionCode::SET_META_CONTEXT;
+                let what = if sets { What::SetContexts } else { What::ListContexts };
+                match Queries::keep(&request.queries) {
+                    Ok(queries) => return Ok(Some(self.ask(option, request.export, what(queries)))),
+                    Err(message) => self.refuse_option(option, ReplyType::ERR_INVALID, &message, out),
+                }
+            }
             // "If the server receives `NBD_OPT_STARTTLS` when TLS has already been negotiated, it it MUST reply with
             // `NBD_REP_ERR_INVALID`" (spec, *FORCEDTLS mode*).
             OptionRequest::StartTls if self.tls => {

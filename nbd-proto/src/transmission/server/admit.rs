@@ -1,6 +1,7 @@
 //! Requests from the network, held against what the protocol and the export allow.
 
 use crate::handshake::{Negotiated, ReplyStyle};
+use crate::transmission::check::{needed_flag, writes};
 use crate::wire::flags::{CommandFlags, TransmissionFlags};
 use crate::wire::number::{CommandType, Cookie, ErrorValue};
 use crate::wire::request::ExtendedRequest;
@@ -50,13 +51,13 @@ impl Admitted {
         if shutting_down {
             return Some((ErrorValue::ESHUTDOWN, "the server is shutting down"));
         }
-        if !is_known(self.command) {
+        let Some(needed) = needed_flag(self.command) else {
             return Some((ErrorValue::EINVAL, "the command is not known"));
-        }
+        };
         if writes(self.command) && told.contains(TransmissionFlags::READ_ONLY) {
             return Some((ErrorValue::EPERM, "the export is read-only"));
         }
-        if !told.contains(needed_flag(self.command)) {
+        if !told.contains(needed) {
             return Some((ErrorValue::EINVAL, "the command is not offered for this export"));
         }
         if !allowed_flags(self.command, facts).contains(self.flags) {
@@ -107,34 +108,6 @@ impl Admitted {
     /// Whether there is nothing to do, so that success is the answer.
     pub(super) const fn is_empty(&self) -> bool {
         self.length == 0 && !matches!(self.command, CommandType::FLUSH)
-    }
-}
-
-const fn is_known(command: CommandType) -> bool {
-    matches!(
-        command,
-        CommandType::READ
-            | CommandType::WRITE
-            | CommandType::FLUSH
-            | CommandType::TRIM
-            | CommandType::CACHE
-            | CommandType::WRITE_ZEROES
-            | CommandType::BLOCK_STATUS
-    )
-}
-
-const fn writes(command: CommandType) -> bool {
-    matches!(command, CommandType::WRITE | CommandType::TRIM | CommandType::WRITE_ZEROES)
-}
-
-/// The transmission flag that offers a known command; none for those that every server has.
-const fn needed_flag(command: CommandType) -> TransmissionFlags {
-    match command {
-        CommandType::FLUSH => TransmissionFlags::SEND_FLUSH,
-        CommandType::TRIM => TransmissionFlags::SEND_TRIM,
-        CommandType::CACHE => TransmissionFlags::SEND_CACHE,
-        CommandType::WRITE_ZEROES => TransmissionFlags::SEND_WRITE_ZEROES,
-        _ => TransmissionFlags::empty(),
     }
 }
 

@@ -12,6 +12,13 @@ pub enum ReadPart {
     Hole(u64),
 }
 
+impl ReadPart {
+    pub(super) const fn length(&self) -> u64 {
+        let (Self::Data(length) | Self::Hole(length)) = *self;
+        length
+    }
+}
+
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {

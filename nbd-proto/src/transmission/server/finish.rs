@@ -34,7 +34,7 @@ impl Server {
             return Err(Refused::Answer { reason: "it is no READ" });
         }
         let covered = parts.iter().try_fold(0u64, |sum, part| {
-            let (ReadPart::Data(count) | ReadPart::Hole(count)) = *part;
+            let count = part.length();
             if count == 0 { None } else { sum.checked_add(count) }
         });
         if covered != Some(served.length) {

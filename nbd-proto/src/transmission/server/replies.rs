@@ -73,21 +73,20 @@ impl Replies {
     /// The content of a `READ`. The parts cover its length.
     pub(super) fn read(&mut self, to: Answered<'_>, parts: &[ReadPart], hook: &mut Hook) {
         let Served { command, flags, length, .. } = *to.served;
-        let only_holes = parts.iter().all(|part| matches!(part, ReadPart::Hole(_)));
         if self.take_holes(command, flags) {
             let mut at = 0;
             for part in parts {
-                match *part {
-                    ReadPart::Data(count) => self.data(to, at, count, at + count == length, hook),
-                    ReadPart::Hole(count) => self.hole(to, at, count, at + count == length, hook),
-                }
-                let (ReadPart::Data(count) | ReadPart::Hole(count)) = *part;
+                let (start, count) = (at, part.length());
                 at += count;
+                match part {
+                    ReadPart::Data(_) => self.data(to, start, count, at == length, hook),
+                    ReadPart::Hole(_) => self.hole(to, start, count, at == length, hook),
+                }
             }
         } else if self.style == ReplyStyle::Simple {
             self.plain(to, ErrorValue(0), hook);
             self.queue.push_payload(to.id, 0..length as usize);
-        } else if only_holes {
+        } else if parts.iter().all(|part| matches!(part, ReadPart::Hole(_))) {
             self.hole(to, 0, length, true, hook);
         } else {
             self.data(to, 0, length, true, hook);
@@ -113,10 +112,7 @@ impl Replies {
         // A read is never longer than the maximum payload, and so never than 32 bits.
         let hole = OffsetHole { offset: to.served.offset + at, length: count as u32 };
         self.chunk(to, ChunkType::OFFSET_HOLE, last, OffsetHole::LENGTH as u64, hook);
-        self.queue.push_framing(|out| {
-            out.extend_from_slice(&hole.offset.to_be_bytes());
-            out.extend_from_slice(&hole.length.to_be_bytes());
-        });
+        self.queue.push_framing(|out| hole.emit(out));
     }
 
     /// One context of a block status.
@@ -161,14 +157,13 @@ impl Replies {
             return refused("flags of more than 32 bits need extended headers");
         }
         // "The server MUST use descriptor lengths that are an integer multiple of any advertised minimum block size"
-        // (spec, `NBD_CMD_BLOCK_STATUS`). The request begins at one, so what counts is where each ends.
-        let aligned = |at: u64| at % u64::from(facts.minimum_block()) == 0 || at >= facts.info.size;
-        let ends = extents.iter().scan(served.offset, |at, extent| {
-            let told = extent.length > 0 && *at < served.offset + served.length;
-            *at = at.saturating_add(extent.length);
-            told.then_some(*at)
+        // (spec, `NBD_CMD_BLOCK_STATUS`). The request begins at one, so what counts is where each ends that is told.
+        let mut at = served.offset;
+        let aligned = Fitted::new(extents, served, self.width(), facts).all(|told| {
+            at += told.length;
+            at % u64::from(facts.minimum_block()) == 0 || at == facts.info.size
         });
-        if !ends.into_iter().all(aligned) {
+        if !aligned {
             return refused("an extent is no multiple of the minimum block size");
         }
         Ok(())
