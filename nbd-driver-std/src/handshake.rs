@@ -83,16 +83,20 @@ pub(crate) fn run<F: Flow>(
 }
 
 /// Sends what there is room for.
-fn send(stream: &Stream, out: &mut Vec<u8>) -> std::io::Result<()> {
-    while !out.is_empty() {
-        match stream.try_send(&[IoSlice::new(out)]) {
-            Ok(Some(count)) => drop(out.drain(..count)),
+pub(crate) fn send(stream: &Stream, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut sent = 0;
+    while sent < out.len() {
+        match stream.try_send(&[IoSlice::new(&out[sent..])]) {
+            Ok(Some(count)) => sent += count,
             Ok(None) => break,
-            // The server may have said why before it hung up: what it sent is read first.
-            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => out.clear(),
+            // The other side may have said why before it hung up: what it sent is read first.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                sent = out.len();
+            }
             Err(error) => return Err(error),
         }
     }
+    out.drain(..sent);
     Ok(())
 }
 

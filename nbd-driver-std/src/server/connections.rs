@@ -65,7 +65,7 @@ impl Connections {
     /// Whether one more has to wait: even those that were dropped have not left yet.
     pub(super) fn is_full(&self) -> bool {
         let state = self.lock();
-        state.entries.len() - state.count(Phase::Established) >= 2 * self.limit
+        state.entries.len() - state.count(Phase::Established) >= self.limit.saturating_mul(2)
     }
 
     /// Takes a connection in. If too many are in the handshake, the oldest of them is dropped.

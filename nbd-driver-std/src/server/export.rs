@@ -46,7 +46,7 @@ impl Export {
         Self { name: name.into().into(), description: "".into(), read_only: false, open: Arc::new(open) }
     }
 
-    /// Words for people, told to clients who ask. At most 4096 bytes.
+    /// Words for people, told to clients who ask. Cut at 4096 bytes, and before a NUL (spec, *Conventions*).
     #[must_use]
     pub fn description(mut self, text: impl Into<String>) -> Self {
         self.description = text.into().into();

@@ -1,6 +1,6 @@
 //! The server's handshake over a socket: what is asked is answered from the table of exports.
 
-use std::io::{ErrorKind, IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut};
 use std::time::Instant;
 
 use nbd_proto::handshake::{Accepted, LookUp, ServerHandshake, ServerHandshakeEvent, ServerStatus};
@@ -71,6 +71,8 @@ impl Handshake<'_> {
                 self.engine.begin_shutdown();
             }
             self.answer()?;
+            // Then there may be more to answer in what has come.
+            let held_back = self.out.len() >= ENOUGH;
             self.send()?;
             let ended = match self.engine.status() {
                 ServerStatus::Ready | ServerStatus::Closed => true,
@@ -86,7 +88,7 @@ impl Handshake<'_> {
                 return Err(self.engine.give_up(&reason).into());
             }
             let more = !ended && self.out.len() < ENOUGH;
-            if more && self.receive()? {
+            if more && (held_back || self.receive()?) {
                 continue;
             }
             if link.order() == Order::Leave || stopping && self.out.is_empty() && self.input.bytes().is_empty() {
@@ -121,20 +123,8 @@ impl Handshake<'_> {
 
     /// Sends what there is room for.
     fn send(&mut self) -> Result<(), Error> {
-        let mut sent = 0;
-        while sent < self.out.len() {
-            match self.place.link.stream.try_send(&[IoSlice::new(&self.out[sent..])]) {
-                Ok(Some(count)) => sent += count,
-                Ok(None) => break,
-                // The client may have said why before it hung up: what it sent is read first.
-                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-                    sent = self.out.len();
-                }
-                Err(error) => return Err(self.engine.give_up(&format!("sending to the client: {error}")).into()),
-            }
-        }
-        self.out.drain(..sent);
-        Ok(())
+        crate::handshake::send(&self.place.link.stream, &mut self.out)
+            .map_err(|error| self.engine.give_up(&format!("sending to the client: {error}")).into())
     }
 
     /// Receives what is there, and says whether that is anything.

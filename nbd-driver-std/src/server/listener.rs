@@ -10,13 +10,10 @@ use nbd_proto::text::Escaped;
 use nbd_proto::uri::NbdUri;
 use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
-use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
-    socket_with,
-};
+use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen};
 
 use super::inherited;
-use super::socket_file::SocketFile;
+use super::socket_file::{SocketFile, stream_socket};
 use crate::error::Error;
 
 /// How many clients may have connected before they are accepted. The system has a bound of its own.
@@ -77,8 +74,7 @@ impl Listener {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name is empty"));
             }
             let address = SocketAddrUnix::new_abstract_name(name)?;
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            let socket = stream_socket()?;
             bind(&socket, &address)?;
             listen(&socket, BACKLOG)?;
             Ok(socket)

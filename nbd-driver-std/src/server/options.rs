@@ -66,7 +66,7 @@ impl ServerOptions {
         self
     }
 
-    /// How long a whole handshake may take. Default 30 seconds.
+    /// How long a whole handshake may take; `None`: for ever. Default 30 seconds.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = timeout;
@@ -118,7 +118,7 @@ impl ServerOptions {
         self
     }
 
-    /// How long a stop waits for requests that have begun. Default 2.5 seconds.
+    /// How long a stop waits for requests that have begun; then their clients are hung up on. Default 2.5 seconds.
     #[must_use]
     pub fn stop_grace(mut self, grace: Duration) -> Self {
         self.stop_grace = grace;
@@ -162,5 +162,16 @@ impl ServerOptions {
         settings.structured_replies = self.structured_replies;
         settings.extended_headers = self.extended_headers;
         settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServerOptions;
+
+    #[test]
+    fn nobody_is_hung_up_on_for_doing_nothing_unless_that_is_wanted() {
+        let options = ServerOptions::new();
+        assert_eq!((options.idle_timeout, options.stall_timeout), (None, None));
     }
 }

@@ -134,6 +134,9 @@ impl Transmission<'_> {
             if self.workers.as_ref().is_none_or(Workers::may_sleep) {
                 self.wait()?;
             }
+            if let Some(workers) = &self.workers {
+                workers.is_awake();
+            }
         }
     }
 

@@ -92,6 +92,11 @@ impl Workers {
         lock(&self.desk.outcomes).is_empty()
     }
 
+    /// The connection's thread is awake again, and need not be woken.
+    pub(super) fn is_awake(&self) {
+        self.desk.asleep.store(false, Ordering::SeqCst);
+    }
+
     /// Forgets the jobs that no thread has begun.
     pub(super) fn cancel(&mut self) {
         self.running -= std::mem::take(&mut lock(&self.desk.jobs).waiting).len();

@@ -24,8 +24,12 @@ pub(super) fn parts(data: &[u8], offset: u64) -> Option<Vec<ReadPart>> {
     let mut parts = Vec::new();
     let mut ahead = 0;
     loop {
+        if parts.len() + 2 >= MOST {
+            ahead += (first.length + runs.data.len()) as u64;
+            break;
+        }
         let worth = first.zero && first.length >= BLOCK;
-        if worth && parts.len() + 2 < MOST {
+        if worth {
             if ahead > 0 {
                 parts.push(ReadPart::Data(ahead));
             }

@@ -232,3 +232,24 @@ fn are_had_in_each_style_of_handshake() {
         }
     });
 }
+
+/// Against the specification, but whoever does it is answered all the same.
+#[test]
+fn are_listed_again_for_who_does_not_await_the_first_list() {
+    must_end(|| {
+        // One list is more than the server has on its way at once, and less than a socket holds.
+        let exports = (0..70).map(|number| Export::shared(format!("{number:01000}"), TestDisk::empty(512).share()));
+        let server = serve_with(ServerOptions::new().handshake_timeout(None), exports);
+        let mut raw = Raw::connect(&server.socket());
+        let list = [&b"IHAVEOPT"[..], &3u32.to_be_bytes(), &0u32.to_be_bytes()].concat();
+        raw.send(&[&3u32.to_be_bytes()[..], &list, &list].concat());
+        let _greeting: [u8; 18] = raw.bytes();
+        for reply in 0..2 * 71 {
+            let header: [u8; 20] = raw.bytes();
+            let length = u32::from_be_bytes(header[16..].try_into().unwrap()) as usize;
+            assert_eq!(length, if reply % 71 == 70 { 0 } else { 1004 });
+            raw.many(length);
+        }
+        server.end();
+    });
+}

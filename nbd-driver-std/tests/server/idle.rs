@@ -81,17 +81,3 @@ fn wait_for_hang_up(raw: &Raw) -> bool {
     poll(&mut fds, Some(&patience)).unwrap();
     fds[0].revents().contains(PollFlags::HUP)
 }
-
-#[test]
-fn without_limits_nobody_is_hung_up_on() {
-    must_end(|| {
-        let server = serve_with(ServerOptions::new(), [export()]);
-        let mut raw = Raw::simple(&server.socket());
-        let client = server.connect();
-        client.read_at(&mut [0; 512], 0).unwrap();
-        raw.request(READ, 1, 0, 512);
-        assert_eq!(raw.simple_reply(), (0, 1));
-        client.shutdown().unwrap();
-        server.end();
-    });
-}

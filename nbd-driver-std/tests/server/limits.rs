@@ -153,3 +153,27 @@ fn half_sent_writes_hold_up_nobody_else() {
         server.end();
     });
 }
+
+#[test]
+fn what_waited_for_memory_is_not_begun_for_a_client_that_was_given_up() {
+    must_end(|| {
+        for immediate in [false, true] {
+            let reads = Arc::new(AtomicU64::new(0));
+            let counter = reads.clone();
+            let disk = TestDisk::patterned(64 * MIB, 1).hook(move |call| {
+                counter.fetch_add(u64::from(matches!(call, Call::Read { .. })), Ordering::SeqCst);
+                Ok(())
+            });
+            let disk = if immediate { disk.immediate() } else { disk };
+            let options = ServerOptions::new().max_memory(32 << 20).stall_timeout(Some(Duration::from_millis(50)));
+            let server = serve_with(options, [Export::shared("disk", disk.share())]);
+            let mut raw = Raw::simple(&server.socket());
+            raw.send(&[request(READ, 1, 0, 32 << 20), request(READ, 2, 0, 32 << 20)].concat());
+            while reads.load(Ordering::SeqCst) == 0 || server.running.connections() > 0 {
+                std::thread::yield_now();
+            }
+            server.end();
+            assert_eq!(reads.load(Ordering::SeqCst), 1);
+        }
+    });
+}

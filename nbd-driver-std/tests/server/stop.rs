@@ -170,7 +170,8 @@ fn a_stopper_works_from_anywhere_and_more_than_once() {
 #[test]
 fn clients_at_work_do_not_keep_it_from_stopping() {
     must_end(|| {
-        let server = serve(TestDisk::patterned(MIB, 1).share());
+        let export = Export::shared("disk", TestDisk::patterned(MIB, 1).share());
+        let server = serve_with(ServerOptions::new().stop_grace(10 * HANG), [export]);
         let clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
         let threads: Vec<_> = clients
             .into_iter()

@@ -33,7 +33,8 @@ impl Transmission<'_> {
     pub(super) fn parse(&mut self) -> bool {
         let mut any = false;
         if let Some(request) = self.waiting.take() {
-            any = self.take_up(request);
+            // Nothing is begun any more for a client that was given up.
+            any = self.engine.over().is_none() && self.take_up(request);
         }
         loop {
             // While a request waits, only what is due without input may come.
@@ -42,9 +43,10 @@ impl Transmission<'_> {
             let Ok(advance) = self.engine.input(bytes) else { break };
             let consumed = advance.consumed;
             let idle = consumed == 0 && advance.event.is_none();
-            let mut request = None;
             match advance.event {
-                Some(ServerEvent::Request(new)) => request = Some(new),
+                Some(ServerEvent::Request(request)) => {
+                    self.take_up(request);
+                }
                 Some(ServerEvent::Data { id, range, bytes }) => {
                     if let Some(Some((_, buffer))) = self.slots.get_mut(id.slot()) {
                         buffer[range].copy_from_slice(bytes);
@@ -52,10 +54,7 @@ impl Transmission<'_> {
                 }
                 Some(ServerEvent::Received { id }) => {
                     if let Some((request, buffer)) = self.take_slot(id) {
-                        self.input.consume(consumed);
                         self.carry_out(request, buffer);
-                        any = true;
-                        continue;
                     }
                 }
                 Some(ServerEvent::Done { id, .. }) => {
@@ -67,9 +66,6 @@ impl Transmission<'_> {
                 Some(ServerEvent::Disconnect) | None => {}
             }
             self.input.consume(consumed);
-            if let Some(request) = request {
-                self.take_up(request);
-            }
             if idle {
                 break;
             }
