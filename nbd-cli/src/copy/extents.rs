@@ -5,12 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use nbd_driver_std::{Client, Error};
-use nbd_proto::wire::flags::AllocationFlags;
+use nbd_proto::wire::flags::{AllocationFlags, BASE_ALLOCATION};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
-
-/// The metadata context that tells.
-pub(crate) const CONTEXT: &str = "base:allocation";
 
 /// How much of an export is asked about at first. One reply may bring an extent for every few bytes, and all of
 /// them are held.
@@ -58,7 +55,7 @@ impl OfExport {
         let mut end = self.client.size().min(self.at.saturating_add(self.window));
         let mut found: Vec<Extent> = Vec::new();
         let mut looked_at = 0;
-        for extent in self.client.block_status(CONTEXT, self.at..end)? {
+        for extent in self.client.block_status(BASE_ALLOCATION, self.at..end)? {
             let extent = extent?;
             let zero = AllocationFlags::from_bits_retain(extent.flags).contains(AllocationFlags::ZERO);
             let range = extent.offset..extent.offset + extent.length;

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use nbd_driver_std::{Client, Completion, Interrupted, Interrupter, Queue};
 use nbd_proto::uri::NbdUri;
+use nbd_proto::wire::flags::BASE_ALLOCATION;
 
 use super::extents;
 use super::pipeline::{Geometry, Piece, Supply};
@@ -31,7 +32,7 @@ impl NbdSource {
     /// Keeps as many reads in flight as there are buffers. It waits for a buffer only when nothing is in flight:
     /// then all buffers are with the destination, which gives them back without needing anything from here.
     pub(crate) fn run(self, geometry: &Geometry, supply: &Supply) -> anyhow::Result<()> {
-        let known = self.client.negotiated().context(extents::CONTEXT).is_some();
+        let known = self.client.negotiated().context(BASE_ALLOCATION).is_some();
         let extents = if known { extents::of_export(self.client.clone()) } else { extents::unknown() };
         let mut reads = Reads {
             plan: plan(extents, self.client.size(), geometry),

@@ -6,8 +6,9 @@ use std::os::unix::fs::FileTypeExt as _;
 
 use anyhow::{Context as _, bail};
 use nbd_driver_std::Interrupter;
+use nbd_proto::wire::flags::BASE_ALLOCATION;
 
-use super::extents::{self, Extents};
+use super::extents::Extents;
 use super::file_source::FileSource;
 use super::nbd_source::NbdSource;
 use super::pipeline::{Geometry, Piece, Supply};
@@ -34,7 +35,7 @@ impl Source {
                 let unaligned = nbd_driver_std::Unaligned::Pad;
                 let mut options = args.link.options(None).max_in_flight(args.max_in_flight()).unaligned(unaligned);
                 if !args.no_extents {
-                    options = options.meta_context(extents::CONTEXT);
+                    options = options.meta_context(BASE_ALLOCATION);
                 }
                 Ok(Self::Nbd(NbdSource::new(link::connect(&options, &uri)?, &uri)))
             }

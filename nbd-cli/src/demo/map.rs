@@ -3,13 +3,10 @@
 use anyhow::{Context as _, ensure};
 use nbd_driver_std::Client;
 use nbd_proto::transmission::Extent;
-use nbd_proto::wire::flags::AllocationFlags;
+use nbd_proto::wire::flags::{AllocationFlags, BASE_ALLOCATION};
 
 use super::requests::Layout;
 use crate::size;
-
-/// What says where the holes are.
-pub(super) const CONTEXT: &str = "base:allocation";
 
 /// Characters in the line.
 const CELLS: usize = 64;
@@ -17,13 +14,13 @@ const CELLS: usize = 64;
 pub(super) fn show(client: &Client) -> anyhow::Result<String> {
     let size = client.size();
     let extents: Vec<Extent> = client
-        .block_status(CONTEXT, 0..size)
+        .block_status(BASE_ALLOCATION, 0..size)
         .and_then(Iterator::collect)
         .context("asking which parts of the disk hold data")?;
     check(&extents, size)?;
     let human = size::human(size);
     Ok(format!(
-        "     |{}|\n     0{:>CELLS$}\n\n   # holds data   . is a hole: it reads as zeroes and takes no memory\n   The server told this with {CONTEXT}, in {} parts.\n",
+        "     |{}|\n     0{:>CELLS$}\n\n   # holds data   . is a hole: it reads as zeroes and takes no memory\n   The server told this with {BASE_ALLOCATION}, in {} parts.\n",
         line(&extents, size),
         human,
         extents.len(),

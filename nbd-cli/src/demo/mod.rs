@@ -15,6 +15,7 @@ use clap::Args;
 use nbd_driver_std::backend::Memory;
 use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
 use nbd_driver_std::{Client, ConnectOptions};
+use nbd_proto::wire::flags::BASE_ALLOCATION;
 
 use crate::{output, private_dir, size};
 use pattern::Pattern;
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
     say(&mut out, "2. A client connects, and both agree how to talk\n")?;
     let recorder = Recorder::default();
-    let client = ConnectOptions::new().meta_context(map::CONTEXT).observer(recorder.observer()).connect(&uri)?;
+    let client = ConnectOptions::new().meta_context(BASE_ALLOCATION).observer(recorder.observer()).connect(&uri)?;
     drop(dir);
     say(&mut out, &recorder.picture())?;
     say(&mut out, &agreed(&client))?;

@@ -51,9 +51,9 @@ impl BackendSpec {
             Self::Null(size) => Export::shared(name, Arc::new(Null::new(*size))),
             Self::File(path) => {
                 // The directory of work stays as it is, so a relative path does, too.
-                let path = path.clone();
-                let open = move || FileBackend::open(&path, FileOptions { read_only });
-                open().map_err(|error| self.unusable(&error))?;
+                let owned = path.clone();
+                let open = move || FileBackend::open(&owned, FileOptions { read_only });
+                open().map_err(|error| unusable(path, &error))?;
                 Export::opened_by(name, move || {
                     let backend: Arc<dyn Backend> = Arc::new(open().map_err(Failure::from)?);
                     Ok(backend)
@@ -61,21 +61,6 @@ impl BackendSpec {
             }
         };
         Ok(export.read_only(read_only))
-    }
-
-    fn unusable(&self, error: &io::Error) -> anyhow::Error {
-        let Self::File(path) = self else { return anyhow!("{error}") };
-        let typed = typed(path);
-        let path = shown(path);
-        match (error.kind(), typed) {
-            (io::ErrorKind::NotFound, Some(typed)) => {
-                anyhow!("file:{path}: {error}; `truncate -s 1G {typed}` makes an empty disk of 1 GiB")
-            }
-            (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, _) => {
-                anyhow!("file:{path}: {error}; --read-only needs no permission to write")
-            }
-            _ => anyhow!("file:{path}: {error}"),
-        }
     }
 }
 
@@ -93,6 +78,21 @@ impl NamedSpec {
         let hint = if rest.as_bytes().contains(&b'=') { "; the name ends at the first =" } else { "" };
         let backend = BackendSpec::parse(rest).map_err(|error| error + hint)?;
         Ok(Self { name: name.to_owned(), backend })
+    }
+}
+
+/// What is wrong with a file, and what to do about it.
+fn unusable(path: &Path, error: &io::Error) -> anyhow::Error {
+    let typed = typed(path);
+    let path = shown(path);
+    match (error.kind(), typed) {
+        (io::ErrorKind::NotFound, Some(typed)) => {
+            anyhow!("file:{path}: {error}; `truncate -s 1G {typed}` makes an empty disk of 1 GiB")
+        }
+        (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, _) => {
+            anyhow!("file:{path}: {error}; --read-only needs no permission to write")
+        }
+        _ => anyhow!("file:{path}: {error}"),
     }
 }
 

@@ -98,6 +98,8 @@ fn watch(running: Running, events: &Events) -> anyhow::Result<()> {
     })
 }
 
+const GIVEN_UP: &str = "a disk did not finish its requests in time; they are given up";
+
 /// Waits until the server, which was told to stop, has stopped.
 fn end(events: &Events, deadline: Instant, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     loop {
@@ -105,7 +107,7 @@ fn end(events: &Events, deadline: Instant, file: Option<&Path>) -> anyhow::Resul
             Some(Event::Stopped(result)) => return over(&result?),
             Some(Event::Signal(signal)) => return Ok(by_signal(signal, file)),
             Some(Event::CommandEnded) => {}
-            None => bail!("a disk did not finish its requests in time; they are given up"),
+            None => bail!(GIVEN_UP),
         }
     }
 }
@@ -114,7 +116,7 @@ fn over(summary: &Summary) -> anyhow::Result<ExitCode> {
     tracing::debug!(?summary, "stopped");
     match summary.left_behind {
         0 => Ok(ExitCode::SUCCESS),
-        _ => bail!("a disk did not finish its requests in time; they are given up"),
+        _ => bail!(GIVEN_UP),
     }
 }
 

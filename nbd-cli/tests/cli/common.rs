@@ -103,7 +103,10 @@ pub(crate) fn assert_file(path: &Path, expected: &[u8]) {
 
 /// How many bytes of a file take up room.
 pub(crate) fn allocated(path: &Path) -> u64 {
-    path.metadata().unwrap().blocks() * 512
+    let file = File::open(path).unwrap();
+    // What was written may be given its place only now.
+    file.sync_all().unwrap();
+    file.metadata().unwrap().blocks() * 512
 }
 
 /// A server with `len` bytes of garbage.

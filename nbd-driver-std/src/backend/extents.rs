@@ -2,9 +2,8 @@
 
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::AllocationFlags;
-
-/// The one context that the backends of this crate know (spec, *`base:allocation` metadata context*).
-pub(super) const BASE_ALLOCATION: &str = "base:allocation";
+/// The one context that the backends of this crate know.
+pub(super) use nbd_proto::wire::flags::BASE_ALLOCATION;
 
 /// Not allocated, and reads as zeroes.
 pub(super) const HOLE: AllocationFlags = AllocationFlags::HOLE.union(AllocationFlags::ZERO);

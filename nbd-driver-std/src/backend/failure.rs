@@ -47,7 +47,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.error, self.message)
+        if self.message.is_empty() { self.error.fmt(f) } else { write!(f, "{} ({})", self.error, self.message) }
     }
 }
 

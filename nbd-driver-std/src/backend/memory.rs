@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Reading and writing take a shard's lock as readers; only a new or an emptied group changes the shard. So two
-//! threads wait for each other only at the same chunk. No thread holds two locks of a kind at once.
+//! threads wait for each other only at the same chunk, or where a group is new. No thread holds two locks of a kind at
+//! once.
 
 mod budget;
 mod chunk;

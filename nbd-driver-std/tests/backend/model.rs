@@ -29,8 +29,11 @@ pub(crate) struct Request {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let mode =
-        any::<(bool, bool, bool)>().prop_map(|(fua, no_hole, fast)| ZeroMode { fua: fua && fast, no_hole, fast });
+    let mode = (prop::bool::weighted(0.1), any::<bool>(), any::<bool>()).prop_map(|(fua, no_hole, fast)| ZeroMode {
+        fua,
+        no_hole,
+        fast,
+    });
     prop_oneof![
         2 => Just(Step::Read),
         4 => (any::<u64>(), prop::bool::weighted(0.1)).prop_map(|(seed, fua)| Step::Write { seed, fua }),
@@ -79,6 +82,7 @@ pub(crate) fn check(backend: &dyn Backend, requests: &[Request]) {
                 }
                 Err(failure) => {
                     assert!(mode.fast, "{failure}");
+                    assert!(!backend.features().contains(Features::IMMEDIATE), "memory is always fast");
                     assert_eq!(failure.error, ErrorValue::ENOTSUP);
                 }
             },

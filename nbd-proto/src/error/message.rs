@@ -12,7 +12,7 @@ use crate::wire::number::{ChunkType, ContextId};
 #[non_exhaustive]
 pub enum InvalidMessage {
     /// A message does not begin as it must.
-    #[error("{message} expected, but the bytes begin with {got:#018x}{}", hint(*.message))]
+    #[error("{message} expected, but the bytes begin with {got:#0width$x}{}", hint(*.message), width = width(*.message))]
     Magic {
         /// What was expected.
         message: Message,
@@ -107,6 +107,14 @@ pub enum InvalidMessage {
         /// The type of the chunk.
         chunk: ChunkType,
     },
+}
+
+/// How many characters show a magic: `0x`, and its 64 bits, or 32 in the transmission phase.
+fn width(message: Message) -> usize {
+    match message {
+        Message::Request | Message::Reply => 10,
+        _ => 18,
+    }
 }
 
 fn hint(message: Message) -> &'static str {

@@ -2,6 +2,10 @@
 
 use bitflags::bitflags;
 
+/// The metadata context that tells what is allocated, in [`AllocationFlags`] (spec, *`base:allocation` metadata
+/// context*).
+pub const BASE_ALLOCATION: &str = "base:allocation";
+
 bitflags! {
     /// What a newstyle server offers in its greeting (spec, *Handshake flags*).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

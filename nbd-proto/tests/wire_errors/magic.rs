@@ -113,3 +113,12 @@ fn oldstyle_flags_in_the_upper_half() {
         assert_eq!(Greeting::parse(&input[..27]), Ok(None));
     }
 }
+
+#[test]
+fn a_magic_of_32_bits_shows_as_many() {
+    let request = CompactRequest::parse(b"GET / HTTP/1.1").unwrap_err().to_string();
+    let reply = ReplyHeader::parse(b"GET / HTTP/1.1").unwrap_err().to_string();
+    for text in [request, reply] {
+        assert!(text.contains("0x47455420") && !text.contains("0x00"), "{text}");
+    }
+}

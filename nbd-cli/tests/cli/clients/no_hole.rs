@@ -1,22 +1,13 @@
 //! Zeroes that are to stay allocated take space, whoever sends them.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use nbd_testkit::Tool;
 
 use super::cut::resident;
 use super::nbdsh::nbdsh;
-use super::site::{Keeper, MIB, Replies, Site, Transport, Way, text};
-
-/// How many bytes of its file system the served file takes.
-fn allocated(site: &Site) -> u64 {
-    let file = File::open(site.served()).unwrap();
-    // What was written may be given its place only now.
-    file.sync_all().unwrap();
-    file.metadata().unwrap().blocks() * 512
-}
+use super::site::{Keeper, MIB, Replies, Transport, Way, text};
+use crate::common::allocated;
 
 fn over_files() -> impl Iterator<Item = Way> {
     Way::ALL.into_iter().filter(|way| way.keeper == Keeper::File)
@@ -30,9 +21,9 @@ fn nbdsh_fills_a_file() {
     for way in over_files() {
         let site = way.serve(8 * MIB);
         nbdsh(&site, "h.zero(1 << 20, 1 << 20)");
-        assert!(allocated(&site) < MIB, "{way:?}: without the flag no space is needed");
+        assert!(allocated(&site.served()) < MIB, "{way:?}: without the flag no space is needed");
         nbdsh(&site, "h.zero(2 << 20, 4 << 20, nbd.CMD_FLAG_NO_HOLE)");
-        assert!(allocated(&site) >= 2 * MIB, "{way:?}");
+        assert!(allocated(&site.served()) >= 2 * MIB, "{way:?}");
         site.end();
     }
 }
@@ -51,9 +42,9 @@ fn qemu_io_fills_a_file() {
             command
         };
         text(qemu_io("write -z -u 1M 1M"));
-        assert!(allocated(&site) < MIB, "{way:?}: what may be unmapped needs no space");
+        assert!(allocated(&site.served()) < MIB, "{way:?}: what may be unmapped needs no space");
         text(qemu_io("write -z 4M 2M"));
-        assert!(allocated(&site) >= 2 * MIB, "{way:?}");
+        assert!(allocated(&site.served()) >= 2 * MIB, "{way:?}");
         site.end();
     }
 }

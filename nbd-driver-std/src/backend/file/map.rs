@@ -33,11 +33,10 @@ pub(super) fn extents(file: &File, range: Range<u64>, one: bool, answer: &mut Ve
             Err(Errno::INVAL) => at,
             Err(error) => return Err(io::Error::from(error).into()),
         };
-        if !extents.push(data - at, HOLE) {
+        if !extents.push(data - at, HOLE) || data == range.end {
             break;
         }
         let hole = match rustix::fs::seek(file, SeekFrom::Hole(data)) {
-            _ if data == range.end => data,
             Ok(hole) => hole.min(range.end),
             Err(Errno::INVAL) => range.end,
             Err(Errno::NXIO) => return Err(super::shorter(data)),
