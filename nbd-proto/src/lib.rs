@@ -134,8 +134,8 @@
 //! - How the input is cut into calls never changes what comes out.
 //! - Each command that was accepted ends in exactly one `Done`, and so does each request that a server tells of.
 //! - An error that ends the connection stays: every later call returns it.
-//! - Once warm, a command allocates nothing; but a block status with a list of more than four contexts does, and one
-//!   whose answer has more than 64 KiB of extents: that much memory is not kept for the next.
+//! - Once warm, a command allocates nothing; but a block status does whose answer has more than 64 KiB of extents: that
+//!   much memory is not kept for the next.
 //!
 //! Where this crate departs from the letter of the specification, [`deviations`] says so and why.
 #![no_std]

@@ -19,7 +19,8 @@ use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
 use nbd_proto::wire::number::{CommandType, ContextId};
 
-const CONTEXT: ContextId = ContextId(1);
+/// More than fit into what is kept beside a request.
+const CONTEXTS: [&str; 6] = ["base:allocation", "x-a:b", "x-a:c", "x-a:d", "x-a:e", "x-a:f"];
 const LONGEST: usize = 1024;
 
 /// Leads the two through a handshake.
@@ -28,10 +29,10 @@ fn pair(style: ReplyStyle) -> (Client, Server) {
         .with_extended_headers(style == ReplyStyle::Extended)
         .with_structured_replies(style == ReplyStyle::Structured);
     if style != ReplyStyle::Simple {
-        settings = settings.with_meta_context("base:allocation");
+        settings = CONTEXTS.into_iter().fold(settings, ConnectSettings::with_meta_context);
     }
-    let offer =
-        Offer::new(1 << 20, TransmissionFlags::all() - TransmissionFlags::READ_ONLY).with_context("base:allocation");
+    let offer = Offer::new(1 << 20, TransmissionFlags::all() - TransmissionFlags::READ_ONLY);
+    let offer = CONTEXTS.into_iter().fold(offer, Offer::with_context);
     let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
     let mut flow = Connect::new(settings);
     let mut handshake = ServerHandshake::new(ServerHandshakeSettings::default(), &mut to_client);
@@ -68,7 +69,13 @@ fn answer(server: &mut Server, request: &Request) {
         CommandType::READ => server.finish_read(id, &[ReadPart::Data(length - 10), ReadPart::Hole(10)]).unwrap(),
         CommandType::BLOCK_STATUS => {
             let extents = [1, 0].map(|flags| Descriptor { length: 512, flags });
-            server.finish_status(id, &[(CONTEXT, &extents)]).unwrap();
+            let mut answers = [(ContextId(0), &extents[..]); CONTEXTS.len()];
+            let asked = server.contexts(id);
+            for (answer, context) in answers.iter_mut().zip(asked) {
+                answer.0 = *context;
+            }
+            let asked = asked.len();
+            server.finish_status(id, &answers[..asked]).unwrap();
         }
         _ => server.finish(id).unwrap(),
     }
@@ -144,13 +151,14 @@ fn a_warm_pair_allocates_nothing() {
     for style in [ReplyStyle::Simple, ReplyStyle::Structured, ReplyStyle::Extended] {
         for (command, filtered) in commands(style) {
             let (mut client, mut server) = pair(style);
+            let named: Vec<_> = client.negotiated().contexts.iter().map(|context| context.id).rev().collect();
             let (mut wire, mut request) = (Vec::new(), None);
             let (mut above, mut below) = (vec![0; LONGEST], vec![0; LONGEST]);
             let mut rounds = |count| {
                 for _ in 0..count {
                     for _ in 0..MANY {
                         if filtered {
-                            client.submit_for_contexts(command, &[CONTEXT]).unwrap();
+                            client.submit_for_contexts(command, &named).unwrap();
                         } else {
                             client.submit(command).unwrap();
                         }

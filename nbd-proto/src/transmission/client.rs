@@ -72,6 +72,8 @@ pub struct Client {
     outbound: SendQueue<Cookie>,
     receiver: Receiver,
     disconnecting: bool,
+    /// Where contexts are put in order, and its memory kept.
+    named: SmallVec<[ContextId; 4]>,
     over: Option<Error>,
     hook: Hook,
 }
@@ -87,6 +89,7 @@ impl Client {
             outbound: SendQueue::default(),
             receiver: Receiver::new(),
             disconnecting: false,
+            named: SmallVec::new(),
             over: None,
             hook: Hook::default(),
         }
@@ -158,9 +161,10 @@ impl Client {
             return Err(Refused::Flags { command: kind, flags });
         }
         if self.settings.checks.contains(Checks::CONTEXTS) {
-            let mut sorted: SmallVec<[ContextId; 4]> = SmallVec::from_slice(contexts);
-            sorted.sort_unstable();
-            let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+            self.named.clear();
+            self.named.extend_from_slice(contexts);
+            self.named.sort_unstable();
+            let twice = self.named.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
             let strange = || contexts.iter().copied().find(|context| !self.facts.contexts.contains(*context));
             if let Some(context) = twice.or_else(strange) {
                 return Err(Refused::Context { context });
@@ -212,10 +216,9 @@ impl Client {
                 self.frame(command, cookie, command.length, payload);
             }
             Some(contexts) => {
-                let payload =
-                    BlockStatusPayload { effect_length: command.length, contexts: SmallVec::from_slice(contexts) };
-                self.frame(command, cookie, payload.length() as u64, true);
-                self.outbound.push_framing(|out| payload.emit(out));
+                self.frame(command, cookie, 8 + 4 * contexts.len() as u64, true);
+                let effect_length = command.length;
+                self.outbound.push_framing(|out| BlockStatusPayload::emit_parts(effect_length, contexts, out));
             }
         }
         if command.command == CommandType::WRITE {

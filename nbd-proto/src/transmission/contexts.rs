@@ -23,8 +23,10 @@ struct Selected {
 /// The contexts that are to answer one request, and those that have.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// Those that the request named, sorted. `None`: all that were selected.
-    named: Option<SmallVec<[ContextId; 2]>>,
+    /// Whether those that answer are named; otherwise they are all that were selected.
+    is_named: bool,
+    /// Those that the request named, sorted.
+    named: SmallVec<[ContextId; 2]>,
     /// A bit for each that has answered.
     seen: SmallVec<[u64; 1]>,
     expected: usize,
@@ -68,7 +70,8 @@ impl Contexts {
 impl Answers {
     /// Begins anew, and keeps the memory.
     pub(super) fn reset(&mut self) {
-        self.named = None;
+        self.is_named = false;
+        self.named.clear();
         self.seen.clear();
         self.expected = 0;
         self.count = 0;
@@ -81,19 +84,17 @@ impl Answers {
 
     /// These are to answer.
     pub(super) fn expect(&mut self, named: &[ContextId]) {
-        let mut named = SmallVec::from_slice(named);
-        named.sort_unstable();
-        named.dedup();
-        self.expected = named.len();
-        self.named = Some(named);
+        self.named.clear();
+        self.named.extend_from_slice(named);
+        self.named.sort_unstable();
+        self.named.dedup();
+        self.expected = self.named.len();
+        self.is_named = true;
     }
 
     /// Takes note of an answer.
     pub(super) fn note(&mut self, id: ContextId, contexts: &Contexts) -> Answer {
-        let found = match &self.named {
-            Some(named) => named.binary_search(&id).ok(),
-            None => contexts.find(id),
-        };
+        let found = if self.is_named { self.named.binary_search(&id).ok() } else { contexts.find(id) };
         let Some(at) = found else { return Answer::NotAsked };
         let (word, bit) = (at / 64, 1 << (at % 64));
         if self.seen.len() <= word {

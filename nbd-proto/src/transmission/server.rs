@@ -288,18 +288,19 @@ impl Server {
     /// Takes the range and the contexts that a payload names.
     fn filtered(&mut self, slot: SlotIndex, payload: &[u8]) -> Result<(), Objection> {
         let invalid = |reason| (ErrorValue::EINVAL, reason);
-        let payload = BlockStatusPayload::parse(payload).map_err(|_| invalid("the payload has a strange length"))?;
-        if payload.contexts.is_empty() {
-            return Err(invalid("the payload names no contexts"));
-        }
+        let (length, contexts) =
+            BlockStatusPayload::view(payload).map_err(|_| invalid("the payload has a strange length"))?;
         let served = self.table.request_mut(slot);
-        served.length = payload.effect_length;
-        for context in payload.contexts {
+        served.length = length;
+        for context in contexts {
             let selected = self.facts.contexts.iter().any(|selected| selected.id == context);
             if !selected || served.contexts.contains(&context) {
                 return Err(invalid("the payload names a context twice, or one that was not selected"));
             }
             served.contexts.push(context);
+        }
+        if served.contexts.is_empty() {
+            return Err(invalid("the payload names no contexts"));
         }
         let (command, flags, offset, length) = (served.command, served.flags, served.offset, served.length);
         let request = Admitted { cookie: served.cookie, command, flags, offset, length, payload: 0 };

@@ -125,21 +125,31 @@ pub struct BlockStatusPayload {
 
 impl BlockStatusPayload {
     /// Parses the whole payload: 8 bytes, then 4 for each context.
-    pub fn parse(mut payload: &[u8]) -> Result<Self, InvalidMessage> {
+    pub fn parse(payload: &[u8]) -> Result<Self, InvalidMessage> {
+        let (effect_length, contexts) = Self::view(payload)?;
+        Ok(Self { effect_length, contexts: contexts.collect() })
+    }
+
+    /// The same, with the ids left where they are.
+    pub(crate) fn view(mut payload: &[u8]) -> Result<(u64, impl Iterator<Item = ContextId> + '_), InvalidMessage> {
         let got = payload.len() as u64;
         if got < 8 || (got - 8) % 4 != 0 {
             let expected = Expected::Multiple { base: 8, of: 4 };
             return Err(InvalidMessage::Length { message: Message::BlockStatusPayload, expected, got });
         }
         let effect_length = payload.get_u64();
-        let contexts = payload.chunks_exact(4).map(|mut four| ContextId(four.get_u32())).collect();
-        Ok(Self { effect_length, contexts })
+        Ok((effect_length, payload.chunks_exact(4).map(|mut four| ContextId(four.get_u32()))))
     }
 
     /// Appends the payload.
     pub fn emit(&self, out: &mut impl BufMut) {
-        out.put_u64(self.effect_length);
-        for context in &self.contexts {
+        Self::emit_parts(self.effect_length, &self.contexts, out);
+    }
+
+    /// Appends the payload that these make.
+    pub(crate) fn emit_parts(effect_length: u64, contexts: &[ContextId], out: &mut impl BufMut) {
+        out.put_u64(effect_length);
+        for context in contexts {
             out.put_u32(context.0);
         }
     }
