@@ -19,6 +19,7 @@
 //! | many requests in flight from one thread | [`Client::queue`] |
 //! | what is allocated, what is dirty | [`Client::block_status`] |
 //! | what a server has | [`ConnectOptions::list`] |
+//! | only the handshake, then the socket | [`ConnectOptions::negotiate`] |
 //! | serve something of your own | [`server`], [`backend`] |
 //!
 //! The client has no thread behind your back. Whichever thread waits for a reply moves bytes for all of them, in both
@@ -34,6 +35,7 @@ pub mod backend;
 mod baton;
 mod block_status;
 mod client;
+mod connected;
 mod error;
 mod handshake;
 mod input;
@@ -48,6 +50,7 @@ mod waker;
 
 pub use block_status::BlockStatus;
 pub use client::{Client, ContextExtents};
+pub use connected::Connected;
 pub use error::Error;
 pub use options::{ConnectOptions, Oversize, Unaligned};
 pub use queue::{Completion, Interrupted, Interrupter, Queue, Rejected, Ticket};

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nbd_proto::handshake::{Connect, ConnectSettings, List, ListSettings, Listing};
+use nbd_proto::handshake::{Connect, ConnectSettings, List, ListSettings, Listing, Negotiated};
 use nbd_proto::limits::HandshakeLimits;
 use nbd_proto::observe::Observation;
 use nbd_proto::transmission::{Checks, ClientSettings};
@@ -11,6 +11,7 @@ use nbd_proto::uri::{NbdUri, TlsUse};
 
 use crate::address;
 use crate::client::Client;
+use crate::connected::Connected;
 use crate::error::Error;
 use crate::handshake::{self, Patience};
 use crate::stream::Stream;
@@ -221,6 +222,22 @@ impl ConnectOptions {
         self.handshake(Stream::given(socket.into())?, export, "the given socket")
     }
 
+    /// Connects to the export that an NBD URI names, and leaves it at the handshake: for those who drive the
+    /// transmission phase themselves. Settings that concern requests mean nothing here.
+    pub fn negotiate(&self, uri: &str) -> Result<Connected, Error> {
+        self.negotiate_uri(&NbdUri::parse(uri)?)
+    }
+
+    /// The same for a parsed URI.
+    pub fn negotiate_uri(&self, uri: &NbdUri) -> Result<Connected, Error> {
+        self.negotiated(self.open(uri)?, uri.export_name(), &uri.to_string())
+    }
+
+    /// The same over a stream socket that is connected already.
+    pub fn negotiate_fd(&self, socket: impl Into<OwnedFd>, export: &str) -> Result<Connected, Error> {
+        self.negotiated(Stream::given(socket.into())?, export, "the given socket")
+    }
+
     /// Asks the server that a URI names what it has. The export name in the URI means nothing here.
     pub fn list(&self, uri: &str) -> Result<Listing, Error> {
         self.list_uri(&NbdUri::parse(uri)?)
@@ -247,6 +264,16 @@ impl ConnectOptions {
     }
 
     fn handshake(&self, stream: Stream, export: &str, peer: &str) -> Result<Client, Error> {
+        let (negotiated, rest) = self.haggle(&stream, export, peer)?;
+        Ok(Client::start(stream, negotiated, &rest, self))
+    }
+
+    fn negotiated(&self, stream: Stream, export: &str, peer: &str) -> Result<Connected, Error> {
+        let (negotiated, unread) = self.haggle(&stream, export, peer)?;
+        Ok(Connected { negotiated, socket: stream.into_socket(), unread })
+    }
+
+    fn haggle(&self, stream: &Stream, export: &str, peer: &str) -> Result<(Negotiated, Vec<u8>), Error> {
         let mut settings = ConnectSettings::new(export)
             .with_extended_headers(self.extended_headers)
             .with_structured_replies(self.structured_replies)
@@ -255,7 +282,6 @@ impl ConnectOptions {
         settings.meta_contexts.clone_from(&self.meta_contexts);
         let mut flow = Connect::new(settings);
         flow.set_observer(trace::observer_with(self.watcher.as_ref()));
-        let (negotiated, rest) = handshake::run(flow, &stream, self.patience, peer)?;
-        Ok(Client::start(stream, negotiated, &rest, self))
+        handshake::run(flow, stream, self.patience, peer)
     }
 }

@@ -55,6 +55,11 @@ impl Stream {
         Self { socket, waker }
     }
 
+    /// The socket itself, as it is.
+    pub(crate) fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
     /// Receives what is there; `None` if nothing is, `Some(0)` at the end of the stream.
     pub(crate) fn try_recv(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<Option<usize>> {
         loop {

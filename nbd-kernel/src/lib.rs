@@ -1,3 +1,48 @@
-//! The place of the Linux hand-off: negotiated value plus socket to `/dev/nbdN`, by ioctl and netlink.
+//! Hands NBD connections to the Linux kernel, and owns the life of the device that comes of it.
 //!
-//! Nothing is here yet; the project's README lists what exists.
+//! ```no_run
+//! use nbd_driver_std::ConnectOptions;
+//! use nbd_driver_std::nbd_proto::uri::NbdUri;
+//! use nbd_kernel::{Attach, Connection};
+//!
+//! let uri = NbdUri::parse("nbd://localhost/disk")?;
+//! let connection = Connection::open(&uri, &ConnectOptions::new())?;
+//! let device = Attach::new().attach([connection])?;
+//! println!("{}", device.id()); // /dev/nbd0
+//! // … as long as it is needed …
+//! device.detach()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod advice;
+mod attach;
+mod bounded;
+mod connection;
+mod detach;
+mod device;
+mod device_id;
+mod error;
+mod export;
+mod geometry;
+mod holders;
+mod ioctl;
+mod links;
+mod linux;
+mod netlink;
+mod record;
+mod socket;
+mod status;
+mod supervisor;
+mod system;
+mod waiting;
+
+pub use attach::{Attach, Interface, netlink_available};
+pub use connection::{Connection, NotForKernel};
+pub use detach::{Detach, Detached};
+pub use device::{Device, Ended};
+pub use device_id::{DeviceId, NotADevice};
+pub use error::{Error, Step};
+pub use export::{Export, Mismatch};
+pub use geometry::{BadGeometry, Geometry, SECTOR};
+pub use status::{Queue, Status};
+pub use supervisor::{Supervisor, Stopper};

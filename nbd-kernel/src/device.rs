@@ -1,0 +1,385 @@
+//! A device that is attached, and its owner.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nbd_proto::wire::flags::TransmissionFlags;
+
+use crate::advice;
+use crate::attach::Interface;
+use crate::connection::Connection;
+use crate::detach::{self, Detached};
+use crate::device_id::DeviceId;
+use crate::error::{Error, Step};
+use crate::export::Export;
+use crate::geometry::Geometry;
+use crate::ioctl::Running;
+use crate::links::Links;
+use crate::netlink::{ClientFlags, Reconfigure};
+use crate::record::Record;
+use crate::system::System;
+use crate::waiting;
+
+/// How long the kernel may take to show what it was told.
+const READY: Duration = Duration::from_secs(10);
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How often a device is looked at that has nothing to tell.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The kernel tells of a lost connection right after it has shut its socket. If all are shut and nothing was told for
+/// this long, the end was asked for by somebody.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How a device ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody asked for it: the owner, or another process.
+    Detached,
+    /// The last connection died, or the server broke the protocol or took too long.
+    ServerGone,
+}
+
+/// An attached device. It has one owner, this value.
+///
+/// Dropping it detaches the device: what is in flight fails, and so does whatever its users try from then on. That takes
+/// no longer than about 10 seconds, however badly the server or the kernel behave; then the rest is left to the
+/// kernel. What goes wrong is only logged: [`detach`](Self::detach) tells it. A device made by netlink can be left
+/// attached instead: [`leave`](Self::leave).
+///
+/// ```text
+///   Connection ──┐ Attach::attach                      leave ──▶ attached, without an owner ──▶ Detach::detach
+///   Connection ──┼────────────────▶ Device ────────────────┤
+///   Connection ──┘                  │   ▲  wait, resize,   └──▶ detach, drop ──▶ free again
+///                                   └───┘  replace
+/// ```
+#[derive(Debug)]
+pub struct Device {
+    system: Arc<dyn System>,
+    id: DeviceId,
+    way: Way,
+    export: Export,
+    geometry: Geometry,
+    client_flags: ClientFlags,
+    /// Counts as a user of the device, so that it does not end before the first real one.
+    opener: Option<OwnedFd>,
+    record: Option<Record>,
+    warnings: Vec<String>,
+    /// Since when all sockets are shut without a word.
+    silent_since: Option<Instant>,
+    over: bool,
+}
+
+/// How the kernel was told.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Ioctl { running: Arc<Running>, sockets: Vec<OwnedFd> },
+    Netlink(Links),
+}
+
+/// How a device is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Well,
+    /// So many connections are dead. If it is all of them, requests wait or fail.
+    Lost(usize),
+    Over(Ended),
+}
+
+impl Device {
+    pub(crate) fn new(
+        system: Arc<dyn System>,
+        id: DeviceId,
+        way: Way,
+        export: Export,
+        geometry: Geometry,
+        client_flags: ClientFlags,
+    ) -> Self {
+        Self {
+            system,
+            id,
+            way,
+            export,
+            geometry,
+            client_flags,
+            opener: None,
+            record: None,
+            warnings: Vec::new(),
+            silent_since: None,
+            over: false,
+        }
+    }
+
+    /// Waits until the device can be used, and does what is left to do then.
+    pub(crate) fn settle(&mut self, origin: Option<&str>, disconnect_on_close: bool) -> Result<(), Error> {
+        self.wait_until_ready()?;
+        self.lower_max_sectors()?;
+        self.look_for_leftovers()?;
+        if disconnect_on_close {
+            // Before somebody has opened it, the flag would end it with the next probe by udev.
+            let opened = self.system.open_node(self.id);
+            let opened = opened.map_err(|error| advice::failed(&*self.system, Step::OpenNode, self.id, error))?;
+            self.opener = Some(opened);
+            self.client_flags |= ClientFlags::DISCONNECT_ON_CLOSE;
+            self.links("to end with the last user")?;
+            self.set_client_flags()?;
+        }
+        self.record = origin.and_then(|origin| Record::write(&*self.system, self.id, origin));
+        Ok(())
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), Error> {
+        let sectors = (self.geometry.size / 512).to_string();
+        for _ in 0..READY.as_millis() / LOOK.as_millis() {
+            if self.attribute("pid")?.is_some() && self.attribute("size")?.as_deref() == Some(&sectors[..]) {
+                return Ok(());
+            }
+            if let Way::Ioctl { running, .. } = &self.way {
+                if let Some(ended) = running.wait(Some(Instant::now())) {
+                    ended?;
+                    self.over = true;
+                    return Err(Error::EndedEarly(self.id));
+                }
+            }
+            self.system.pause(LOOK);
+        }
+        Err(Error::TimedOut { device: self.id, what: "its size", after: READY })
+    }
+
+    /// The kernel has no field for what a server takes at once.
+    fn lower_max_sectors(&self) -> Result<(), Error> {
+        const NAME: &str = "queue/max_sectors_kb";
+        let Some(now) = self.attribute(NAME)?.and_then(|text| text.parse::<u32>().ok()) else { return Ok(()) };
+        let most = self.export.maximum_payload / 1024;
+        if now <= most {
+            return Ok(());
+        }
+        // Whole pages and whole blocks; there is room for one of each at least.
+        let unit = (self.geometry.block_size / 1024).max(4);
+        let value = (most / unit * unit).to_string();
+        let set = self.system.set_attribute(self.id, NAME, &value);
+        set.map_err(|error| advice::failed(&*self.system, Step::Sysfs(NAME), self.id, error))
+    }
+
+    /// Some kernels keep what an earlier export could do.
+    fn look_for_leftovers(&mut self) -> Result<(), Error> {
+        const NAME: &str = "queue/write_zeroes_max_bytes";
+        let can = self.export.flags.contains(TransmissionFlags::SEND_WRITE_ZEROES);
+        if !can && self.attribute(NAME)?.is_some_and(|most| most != "0") {
+            self.warnings.push(format!(
+                "{}: the kernel remembers from an earlier export that it can write zeroes, and this one cannot: \
+                 BLKZEROOUT will fail; another device would not have that problem",
+                self.id
+            ));
+        }
+        Ok(())
+    }
+
+    fn attribute(&self, name: &'static str) -> Result<Option<String>, Error> {
+        let read = self.system.attribute(self.id, name);
+        read.map_err(|error| advice::failed(&*self.system, Step::Sysfs(name), self.id, error))
+    }
+
+    /// Which one it is.
+    pub fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// Its node.
+    pub fn path(&self) -> PathBuf {
+        self.id.path()
+    }
+
+    /// How the kernel was told.
+    pub fn interface(&self) -> Interface {
+        match self.way {
+            Way::Ioctl { .. } => Interface::Ioctl,
+            Way::Netlink(_) => Interface::Netlink,
+        }
+    }
+
+    /// Its block size and size.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// What the server told about the export.
+    pub fn export(&self) -> &Export {
+        &self.export
+    }
+
+    /// What a user of the device should know, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Waits until the device has ended or lost its last connection. `None` if neither comes in time.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Ended>, Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        if let Way::Ioctl { running, .. } = &self.way {
+            let Some(ended) = running.wait(deadline) else { return Ok(None) };
+            self.over = true;
+            // The kernel does not tell who asked.
+            let by_another = self.record.as_ref().is_some_and(Record::is_removed);
+            return ended.map(|ended| Some(if by_another { Ended::Detached } else { ended }));
+        }
+        loop {
+            match self.look()? {
+                Life::Over(ended) => return Ok(Some(ended)),
+                Life::Lost(dead) if self.connections() == dead => return Ok(Some(Ended::ServerGone)),
+                Life::Lost(_) | Life::Well => {}
+            }
+            let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Ok(None);
+            }
+            waiting::readable(self.notices().as_slice(), left.min(TICK));
+        }
+    }
+
+    /// How it is doing right now.
+    pub(crate) fn look(&mut self) -> Result<Life, Error> {
+        if self.over {
+            return Ok(Life::Over(Ended::Detached));
+        }
+        if self.attribute("pid")?.is_none() {
+            self.over = true;
+            return Ok(Life::Over(Ended::Detached));
+        }
+        let Way::Netlink(links) = &mut self.way else { return Ok(Life::Well) };
+        let dead = links.dead()?;
+        if dead > 0 {
+            self.silent_since = None;
+            return Ok(Life::Lost(dead));
+        }
+        if links.hung_up() < links.sockets().len() {
+            self.silent_since = None;
+            return Ok(Life::Well);
+        }
+        // Detached by somebody else, and still held open by yet another.
+        if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
+            return Ok(Life::Well);
+        }
+        self.over = true;
+        Ok(Life::Over(Ended::Detached))
+    }
+
+    /// How many connections it was given.
+    pub(crate) fn connections(&self) -> usize {
+        match &self.way {
+            Way::Ioctl { sockets, .. } => sockets.len(),
+            Way::Netlink(links) => links.sockets().len(),
+        }
+    }
+
+    /// Readable when [`look`](Self::look) may have something new.
+    pub(crate) fn notices(&self) -> Option<BorrowedFd<'_>> {
+        match &self.way {
+            Way::Ioctl { .. } => None,
+            Way::Netlink(links) => links.notices(),
+        }
+    }
+
+    /// Tells the kernel that the export has another size now, in bytes. What does not fill a block is left out.
+    pub fn resize(&mut self, size: u64) -> Result<(), Error> {
+        let geometry = Geometry::of_size(size, self.geometry.block_size)?;
+        match &mut self.way {
+            Way::Ioctl { running, .. } => running.resize(geometry.size)?,
+            Way::Netlink(links) => {
+                links.reconfigure(&Reconfigure { size: Some(geometry.size), ..Reconfigure::default() })?;
+            }
+        }
+        self.grown(size, geometry);
+        Ok(())
+    }
+
+    fn grown(&mut self, size: u64, geometry: Geometry) {
+        self.geometry = geometry;
+        self.export.size = size;
+    }
+
+    /// Gives the device a connection in place of one that is dead; with none dead it is refused, for the kernel would
+    /// drop it without a word. It must lead to the same export, which may have another size if `follow_size` is set:
+    /// then the device takes it. Netlink only.
+    pub fn replace(&mut self, connection: Connection, follow_size: bool) -> Result<(), Error> {
+        let export = connection.export().clone();
+        if follow_size {
+            self.export.check_same_but_for_size(&export)?;
+        } else {
+            self.export.check_same(&export)?;
+        }
+        let geometry = Geometry::of_size(export.size, self.geometry.block_size)?;
+        let changed = (geometry != self.geometry).then_some(geometry.size);
+        let id = self.id;
+        let links = self.links("to replace a connection")?;
+        if links.dead()? == 0 {
+            return Err(Error::NoneDead(id));
+        }
+        links.replace(connection, changed)?;
+        self.grown(export.size, geometry);
+        Ok(())
+    }
+
+    /// How long the server may take for a request, and how long requests wait for a new connection; see
+    /// [`Attach`](crate::Attach). In whole seconds. Netlink only.
+    pub fn set_timeouts(&mut self, timeout: Duration, dead_timeout: Duration) -> Result<(), Error> {
+        self.links("to change time-outs")?.reconfigure(&Reconfigure {
+            timeout: Some(timeout.as_secs()),
+            dead_timeout: Some(dead_timeout.as_secs()),
+            ..Reconfigure::default()
+        })
+    }
+
+    fn set_client_flags(&mut self) -> Result<(), Error> {
+        let client_flags = Some(self.client_flags);
+        self.links("to set flags")?.reconfigure(&Reconfigure { client_flags, ..Reconfigure::default() })
+    }
+
+    fn links(&mut self, what: &'static str) -> Result<&mut Links, Error> {
+        match &mut self.way {
+            Way::Ioctl { .. } => Err(Error::NeedsNetlink(what)),
+            Way::Netlink(links) => Ok(links),
+        }
+    }
+
+    /// Leaves the device attached without an owner. One that was made by ioctl cannot be left, and comes back.
+    pub fn leave(mut self) -> Result<(), Self> {
+        if self.interface() == Interface::Ioctl {
+            return Err(self);
+        }
+        self.over = true;
+        if let Some(record) = &mut self.record {
+            record.leave();
+        }
+        Ok(())
+    }
+
+    /// Detaches the device, and waits until that is done.
+    pub fn detach(mut self) -> Result<Detached, Error> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<Detached, Error> {
+        if self.over {
+            return Ok(Detached::default());
+        }
+        self.over = true;
+        self.opener = None;
+        match &mut self.way {
+            Way::Ioctl { running, sockets } => detach::own_ioctl(&self.system, self.id, running, sockets),
+            Way::Netlink(links) => detach::own_netlink(&self.system, self.id, links),
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!("{error}");
+        }
+    }
+}

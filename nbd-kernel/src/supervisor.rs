@@ -1,0 +1,247 @@
+//! New connections for dead ones, for as long as a device lives.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::attach::Interface;
+use crate::connection::Connection;
+use crate::device::{Device, Ended, Life};
+use crate::error::{Error, Step};
+use crate::waiting;
+
+/// How often the device is looked at when nothing is heard of it.
+const TICK: Duration = Duration::from_secs(1);
+
+type Attempt = Result<Connection, Error>;
+
+/// Watches over a device: when one of its connections dies, it makes a new one, checks that it leads to the same
+/// export, and gives it to the device. What was in flight then goes on as if nothing had happened, if the device was
+/// made with a time-out *and* a dead time-out that are long enough (see [`Attach`](crate::Attach)).
+///
+/// ```text
+///              LINK_DEAD                          made, and the same export
+///   Watching ──────────────▶ Connecting ──────────────────────────────────────▶ Watching
+///      │                      │   ▲                                     (its death is on record)
+///      │          failed, or  ▼   │ delay, doubled each time
+///      │        another export Waiting
+///      ▼
+///   run returns: the device has ended, or it was stopped
+/// ```
+#[derive(Debug)]
+pub struct Supervisor<F> {
+    device: Device,
+    connect: Arc<F>,
+    delays: Delays,
+    follow_size: bool,
+    stopper: Stopper,
+}
+
+/// Ends [`Supervisor::run`] from another thread or a signal handler's.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<Wake>);
+
+#[derive(Debug)]
+struct Wake {
+    stop: AtomicBool,
+    event: OwnedFd,
+}
+
+impl Wake {
+    fn wake(&self) {
+        // It fails only when it is readable already, which is what is wanted.
+        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+    }
+
+    fn clear(&self) {
+        // It fails only when there is nothing to clear.
+        let _ = rustix::io::read(&self.event, &mut [0; 8]);
+    }
+}
+
+impl Stopper {
+    /// [`Supervisor::run`] returns soon, now or when it is called.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+        self.0.wake();
+    }
+}
+
+#[derive(Debug)]
+struct Delays {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+    /// When the last connection was handed over.
+    mended: Option<Instant>,
+}
+
+impl Delays {
+    fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: first, mended: None }
+    }
+
+    /// How long to wait after a failure, and longer after the next.
+    fn failed(&mut self) -> Duration {
+        let delay = self.next;
+        self.next = (delay * 2).min(self.longest);
+        delay
+    }
+
+    fn mended(&mut self) {
+        self.mended = Some(Instant::now());
+    }
+
+    /// How long to wait after a death. A server that takes each connection and drops it is no better than none.
+    fn lost(&mut self) -> Duration {
+        match self.mended.take() {
+            Some(at) if at.elapsed() < self.longest => self.failed(),
+            _ => {
+                self.next = self.first;
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F> {
+    /// Takes a device that was made by netlink; by ioctl there is no way to replace a connection. `connect` makes new
+    /// connections, in a thread of its own, and should come to an end by itself.
+    pub fn new(device: Device, connect: F) -> Result<Self, Error> {
+        if device.interface() == Interface::Ioctl {
+            return Err(Error::NeedsNetlink("to replace a connection"));
+        }
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let event = event.map_err(|errno| Error::Step {
+            step: Step::Eventfd,
+            device: Some(device.id()),
+            source: errno.into(),
+            advice: None,
+        })?;
+        Ok(Self {
+            device,
+            connect: Arc::new(connect),
+            delays: Delays::new(Duration::from_millis(100), Duration::from_secs(5)),
+            follow_size: false,
+            stopper: Stopper(Arc::new(Wake { stop: AtomicBool::new(false), event })),
+        })
+    }
+
+    /// How long to wait before the second attempt; each time twice as long, up to `longest`. Default: 100 milliseconds,
+    /// 5 seconds.
+    #[must_use]
+    pub fn delays(mut self, first: Duration, longest: Duration) -> Self {
+        self.delays = Delays::new(first, longest.max(first));
+        self
+    }
+
+    /// Whether the device takes the export's new size when it has another one on a new connection. Default: no, such
+    /// a connection is refused.
+    #[must_use]
+    pub fn follow_size(mut self, follow: bool) -> Self {
+        self.follow_size = follow;
+        self
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Gives the device back, still attached.
+    pub fn into_device(self) -> Device {
+        self.device
+    }
+
+    /// Ends [`run`](Self::run).
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Watches, until the device ends, or until it is stopped: then `None`, and the device is still attached.
+    pub fn run(&mut self) -> Result<Option<Ended>, Error> {
+        let mut attempt: Option<Receiver<Attempt>> = None;
+        let mut not_before: Option<Instant> = None;
+        loop {
+            if self.stopper.0.stop.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            let dead = match self.device.look()? {
+                Life::Over(ended) => return Ok(Some(ended)),
+                Life::Lost(dead) => dead,
+                Life::Well => 0,
+            };
+            if let Some(made) = attempt.as_ref().map(Receiver::try_recv) {
+                match made {
+                    Err(TryRecvError::Empty) => {}
+                    made => {
+                        attempt = None;
+                        let made = made.unwrap_or_else(|_| Err(Error::ConnectPanicked));
+                        not_before = Instant::now().checked_add(self.take(made));
+                        continue;
+                    }
+                }
+            } else if dead > 0 {
+                let at = *not_before.get_or_insert_with(|| {
+                    tracing::warn!("{}: {dead} of {} connections lost", self.device.id(), self.device.connections());
+                    Instant::now() + self.delays.lost()
+                });
+                if at <= Instant::now() {
+                    attempt = Some(self.start()?);
+                }
+            } else {
+                not_before = None;
+            }
+            let left = not_before.filter(|_| attempt.is_none());
+            let left = left.map_or(TICK, |at| at.saturating_duration_since(Instant::now()).min(TICK));
+            let wake = Some(self.stopper.0.event.as_fd());
+            let descriptors: Vec<_> = self.device.notices().into_iter().chain(wake).collect();
+            waiting::readable(&descriptors, left);
+            self.stopper.0.clear();
+        }
+    }
+
+    /// Begins to connect, aside, so that a stop or an end is seen meanwhile.
+    fn start(&self) -> Result<Receiver<Attempt>, Error> {
+        let (sender, receiver) = mpsc::channel();
+        let connect = Arc::clone(&self.connect);
+        let wake = Arc::clone(&self.stopper.0);
+        let name = format!("{}-connect", self.device.id().name());
+        let started = thread::Builder::new().name(name).spawn(move || {
+            // Nobody waits for it any more after a stop.
+            drop(sender.send(connect()));
+            drop(sender);
+            wake.wake();
+        });
+        let failed = |source| Error::Step { step: Step::Thread, device: Some(self.device.id()), source, advice: None };
+        started.map(|_| receiver).map_err(failed)
+    }
+
+    /// Hands a new connection over; returns how long to wait before the next attempt.
+    fn take(&mut self, made: Attempt) -> Duration {
+        let id = self.device.id();
+        let size = self.device.export().size;
+        match made.and_then(|connection| self.device.replace(connection, self.follow_size)) {
+            Ok(()) => {
+                tracing::info!("{id}: connected again");
+                if self.device.export().size != size {
+                    tracing::info!("{id}: the export has {} bytes now", self.device.export().size);
+                }
+                self.delays.mended();
+                Duration::ZERO
+            }
+            // Somebody was faster.
+            Err(Error::NoneDead(_)) => Duration::ZERO,
+            Err(error) => {
+                let delay = self.delays.failed();
+                tracing::warn!("{id}: not connected: {error}; next attempt in {} ms", delay.as_millis());
+                delay
+            }
+        }
+    }
+}
