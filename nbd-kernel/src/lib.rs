@@ -2,5 +2,7 @@
 //!
 //! Nothing is here yet; the project's README lists what exists.
 
+#[cfg(feature = "_fuzzing")]
+pub mod fuzzing;
 #[allow(dead_code, unused_imports, reason = "its users come next")]
 mod netlink;

@@ -24,8 +24,12 @@ mod status;
 mod uapi;
 mod wire;
 
+#[cfg(test)]
+mod tests;
 
 pub(crate) use change::{ClientFlags, Connect, Reconfigure};
+#[cfg(feature = "_fuzzing")]
+pub(crate) use events::parse as parse_events;
 pub(crate) use events::{Event, Events};
 pub(crate) use failure::{Failure, Malformed};
 pub(crate) use family::Group;

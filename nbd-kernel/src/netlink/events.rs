@@ -70,7 +70,7 @@ impl AsFd for Events {
 
 /// Takes the devices out of a datagram whose connections died. Messages of other families and commands are skipped;
 /// what comes before an error counts.
-pub(super) fn parse(datagram: &[u8], family: u16, into: &mut VecDeque<u32>) -> Result<(), Malformed> {
+pub(crate) fn parse(datagram: &[u8], family: u16, into: &mut VecDeque<u32>) -> Result<(), Malformed> {
     for message in messages(datagram) {
         let message = message?;
         if message.kind != family {
