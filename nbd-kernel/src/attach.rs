@@ -159,11 +159,7 @@ impl Attach {
         self.attach_on(&(Arc::new(Linux) as Arc<dyn System>), connections.into_iter().collect())
     }
 
-    pub(crate) fn attach_on(
-        &self,
-        system: &Arc<dyn System>,
-        connections: Vec<Connection>,
-    ) -> Result<Device, Error> {
+    pub(crate) fn attach_on(&self, system: &Arc<dyn System>, connections: Vec<Connection>) -> Result<Device, Error> {
         let export = same_export(&connections)?;
         let geometry = Geometry::new(&export, self.block_size, system.largest_block())?;
         let mut flags = export.flags;
@@ -336,7 +332,9 @@ fn seconds(time: Option<Duration>) -> Result<u64, Error> {
     let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
     // The kernel counts in ticks, of which there are up to 1000 a second, in 32 bits on some machines.
     if seconds > LONGEST {
-        return Err(Error::Setting(format!("a time-out of {seconds} seconds is more than the kernel takes ({LONGEST})")));
+        return Err(Error::Setting(format!(
+            "a time-out of {seconds} seconds is more than the kernel takes ({LONGEST})"
+        )));
     }
     Ok(seconds)
 }

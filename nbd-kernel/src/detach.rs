@@ -158,9 +158,8 @@ pub(crate) fn own_netlink(system: &Arc<dyn System>, device: DeviceId, links: &mu
 }
 
 fn still_held(system: &dyn System, device: DeviceId) -> Detached {
-    let gone = until(system, Duration::from_millis(500), || {
-        system.attribute(device, "pid").is_ok_and(|pid| pid.is_none())
-    });
+    let gone =
+        until(system, Duration::from_millis(500), || system.attribute(device, "pid").is_ok_and(|pid| pid.is_none()));
     Detached { still_held: if gone { Vec::new() } else { system.holders(device) } }
 }
 
@@ -171,7 +170,8 @@ fn netlink_disconnect(
     let system = Arc::clone(system);
     move || {
         let opened = system.netlink().map_err(Failure::Io).and_then(Session::open);
-        let mut session = opened.map_err(|failure| advice::refused(&*system, Step::OpenNetlink, Some(device), failure))?;
+        let mut session =
+            opened.map_err(|failure| advice::refused(&*system, Step::OpenNetlink, Some(device), failure))?;
         let done = session.disconnect(device.0);
         done.map_err(|failure| advice::refused(&*system, Step::NetlinkDisconnect, Some(device), failure))
     }
@@ -198,7 +198,8 @@ fn within(
     call: impl FnOnce() -> Result<(), Error> + Send + 'static,
 ) -> Result<(), Error> {
     let called = bounded(time, call);
-    let called = called.map_err(|source| Error::Step { step: Step::Thread, device: Some(device), source, advice: None })?;
+    let called =
+        called.map_err(|source| Error::Step { step: Step::Thread, device: Some(device), source, advice: None })?;
     called.unwrap_or(Err(Error::TimedOut { device, what: "the kernel's answer", after: time }))
 }
 

@@ -29,7 +29,9 @@ pub enum Error {
     #[error("no connection was given")]
     NoConnection,
     /// Several connections to a server that does not promise that they see each other's writes.
-    #[error("{0} connections were wanted, and the server does not advertise that it can serve several (CAN_MULTI_CONN)")]
+    #[error(
+        "{0} connections were wanted, and the server does not advertise that it can serve several (CAN_MULTI_CONN)"
+    )]
     NoMultiConn(usize),
     /// A setting has a value that the kernel cannot take.
     #[error("{0}")]

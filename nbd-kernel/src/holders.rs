@@ -69,7 +69,11 @@ fn swaps(nodes: &[Dev]) -> Vec<String> {
 /// Block devices on top of it, such as those of the device mapper.
 fn stacked(device: DeviceId) -> Vec<String> {
     let dir = fs::read_dir(format!("/sys/block/{}/holders", device.name()));
-    dir.into_iter().flatten().flatten().map(|entry| format!("part of {}", entry.file_name().to_string_lossy().escape_debug())).collect()
+    dir.into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| format!("part of {}", entry.file_name().to_string_lossy().escape_debug()))
+        .collect()
 }
 
 fn processes(nodes: &[Dev]) -> Vec<String> {

@@ -65,7 +65,7 @@ impl Claim {
     }
 
     /// Tells the kernel the rest, from the same thread, and starts the device.
-    pub(crate) fn start(mut self, connections: &[Connection], settings: &Settings) -> Result<Arc<Running>, Error> {
+    pub(crate) fn start(self, connections: &[Connection], settings: &Settings) -> Result<Arc<Running>, Error> {
         let blocks = settings.geometry.blocks();
         for connection in &connections[1..] {
             self.call(Step::SetSock, Call::SetSock(connection.as_fd()))?;
@@ -84,9 +84,7 @@ impl Claim {
     }
 
     fn set_flags(&self, flags: TransmissionFlags) -> Result<(), Error> {
-        let unknown = |error: &Error| {
-            matches!(error, Error::Step { source, .. } if source.raw_os_error() == Some(Errno::NOTTY.raw_os_error()))
-        };
+        let unknown = |error: &Error| matches!(error, Error::Step { source, .. } if source.raw_os_error() == Some(Errno::NOTTY.raw_os_error()));
         match self.call(Step::SetFlags, Call::SetFlags(flags.bits())) {
             // An old kernel. Writes to a read-only export must not even be tried; the other flags only save work.
             Err(error) if unknown(&error) && flags.contains(TransmissionFlags::READ_ONLY) => {
@@ -102,9 +100,8 @@ impl Claim {
         let node = Arc::new(node);
         let state = Arc::new(State::default());
         let (system, thread_node, thread_state) = (Arc::clone(&self.system), Arc::clone(&node), Arc::clone(&state));
-        let started = thread::Builder::new()
-            .name(self.device.name())
-            .spawn(move || serve(&*system, thread_node, &thread_state));
+        let started =
+            thread::Builder::new().name(self.device.name()).spawn(move || serve(&*system, thread_node, &thread_state));
         match started {
             Ok(_) => {
                 let node = Arc::downgrade(&node);
@@ -181,7 +178,9 @@ fn serve(system: &dyn System, node: Arc<OwnedFd>, state: &State) {
     // A signal would end the device, or worse, make the kernel start the call anew and find it spent.
     let blocked = SigSet::all().thread_block();
     let ran = match blocked {
-        Ok(()) => system.ioctl(node.as_fd(), Call::DoIt).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        Ok(()) => {
+            system.ioctl(node.as_fd(), Call::DoIt).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        }
         Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
     };
     // Whatever the result: without this a request in flight would never come back. What DO_IT said survives it.

@@ -23,6 +23,8 @@ mod device;
 mod device_id;
 mod error;
 mod export;
+#[cfg(feature = "_fuzzing")]
+pub mod fuzzing;
 mod geometry;
 mod holders;
 mod ioctl;
@@ -44,5 +46,5 @@ pub use device_id::{DeviceId, NotADevice};
 pub use error::{Error, Step};
 pub use export::{Export, Mismatch};
 pub use geometry::{BadGeometry, Geometry, SECTOR};
-pub use status::{Queue, Status};
-pub use supervisor::{Supervisor, Stopper};
+pub use status::{Queue, Status, Usage};
+pub use supervisor::{Stopper, Supervisor};

@@ -88,11 +88,6 @@ impl Links {
         self.sockets.extend(connections.into_iter().map(Connection::into_socket));
     }
 
-    pub(crate) fn disconnect(&mut self) -> Result<(), Error> {
-        let done = self.session.disconnect(self.device.0);
-        done.map_err(|failure| self.failed(Step::NetlinkDisconnect, failure))
-    }
-
     /// Changes what `change` names; the identifier is filled in.
     pub(crate) fn reconfigure(&mut self, change: &Reconfigure<'_>) -> Result<(), Error> {
         let change = Reconfigure { identifier: self.identifier.as_deref(), ..*change };

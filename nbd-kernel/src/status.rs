@@ -2,11 +2,12 @@
 
 use std::time::SystemTime;
 
-use crate::attach::Interface;
 use crate::advice;
+use crate::attach::Interface;
 use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
 use crate::linux::Linux;
+use crate::netlink::{DeviceState, Failure, Session};
 use crate::record;
 use crate::system::System;
 
@@ -107,5 +108,31 @@ impl Status {
                 rotational: number("queue/rotational")? != 0,
             },
         }))
+    }
+}
+
+/// Whether a device could be attached now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Which one.
+    pub device: DeviceId,
+    /// Whether it is attached, or somebody has it open: either makes it busy.
+    pub in_use: bool,
+}
+
+impl Usage {
+    /// All devices there are, by the kernel's own list (`NBD_CMD_STATUS`). Needs no rights, but netlink.
+    pub fn all() -> Result<Vec<Self>, Error> {
+        Self::read(&Linux)
+    }
+
+    pub(crate) fn read(system: &dyn System) -> Result<Vec<Self>, Error> {
+        let failed = |step| move |failure| advice::refused(system, step, None, failure);
+        let opened = system.netlink().map_err(Failure::Io).and_then(Session::open);
+        let mut session = opened.map_err(failed(Step::OpenNetlink))?;
+        let devices = session.status(None).map_err(failed(Step::NetlinkStatus))?;
+        let usage = |state: DeviceState| Self { device: DeviceId(state.index), in_use: state.connected };
+        Ok(devices.into_iter().map(usage).collect())
     }
 }
