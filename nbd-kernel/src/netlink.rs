@@ -32,6 +32,8 @@ pub(crate) use change::{ClientFlags, Connect, Reconfigure};
 pub(crate) use events::parse as parse_events;
 pub(crate) use events::{Event, Events};
 pub(crate) use failure::Failure;
+#[cfg(feature = "_fuzzing")]
+pub(crate) use failure::Malformed;
 pub(crate) use family::Group;
 pub(crate) use session::Session;
 pub(crate) use status::DeviceState;
