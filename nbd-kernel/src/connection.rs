@@ -77,7 +77,7 @@ impl Connection {
         let socket = socket.into();
         socket::check(&socket)?;
         socket::prepare(&socket)?;
-        Ok(Self { socket, export: Export::of(&negotiated) })
+        Ok(Self { socket, export: Export::from(negotiated) })
     }
 
     /// What the server told.

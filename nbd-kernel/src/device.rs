@@ -347,9 +347,9 @@ impl Device {
     }
 
     /// Leaves the device attached without an owner. One that was made by ioctl cannot be left, and comes back.
-    pub fn leave(mut self) -> Result<(), Self> {
+    pub fn leave(mut self) -> Result<(), Box<Self>> {
         if self.interface() == Interface::Ioctl {
-            return Err(self);
+            return Err(Box::new(self));
         }
         self.over = true;
         if let Some(record) = &mut self.record {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nbd_proto::handshake::Negotiated;
+use nbd_proto::handshake::{ExportInfo, Negotiated};
 use nbd_proto::wire::flags::TransmissionFlags;
 
 /// An export as a server described it. Two connections can serve one device only if theirs are the same.
@@ -31,16 +31,15 @@ pub struct Mismatch {
     pub found: String,
 }
 
-impl Export {
-    pub(crate) fn of(negotiated: &Negotiated) -> Self {
-        Self {
-            size: negotiated.info.size,
-            flags: negotiated.info.flags,
-            minimum_block: negotiated.minimum_block(),
-            maximum_payload: negotiated.maximum_payload(),
-        }
+impl From<Negotiated> for Export {
+    fn from(negotiated: Negotiated) -> Self {
+        let (minimum_block, maximum_payload) = (negotiated.minimum_block(), negotiated.maximum_payload());
+        let ExportInfo { size, flags, .. } = negotiated.info;
+        Self { size, flags, minimum_block, maximum_payload }
     }
+}
 
+impl Export {
     /// Whether `other` is the same export, as far as a server tells.
     pub fn check_same(&self, other: &Self) -> Result<(), Mismatch> {
         compare("the size", self.size, other.size)?;
@@ -61,7 +60,7 @@ impl Export {
     }
 }
 
-fn compare<T: PartialEq + fmt::Display>(what: &'static str, expected: T, found: T) -> Result<(), Mismatch> {
+fn compare<T: Copy + PartialEq + fmt::Display>(what: &'static str, expected: T, found: T) -> Result<(), Mismatch> {
     if expected == found {
         return Ok(());
     }

@@ -108,8 +108,7 @@ impl Links {
 
     /// How many connections are dead and have not been replaced, after all that the kernel has told by now.
     pub(crate) fn dead(&mut self) -> Result<usize, Error> {
-        loop {
-            let Some(notices) = &mut self.notices else { break };
+        while let Some(notices) = &mut self.notices {
             match notices.next() {
                 Ok(Some(Event::LinkDead(index))) if index == self.device.0 => self.dead += 1,
                 Ok(Some(Event::LinkDead(_))) => {}
