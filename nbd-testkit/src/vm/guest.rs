@@ -1,6 +1,7 @@
 //! What the test binary does in the guest: runs the tests of the plan, and reports each.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -112,16 +113,19 @@ impl Runner {
     }
 }
 
-/// What the kernel's log says where a test begins.
+/// What lines of the kernel's log contain that tell where a test begins.
+pub(crate) const MARK: &str = "vm-tests: ";
+
+/// Such a line.
 pub(crate) fn marker(test: &str) -> String {
-    format!("vm-tests: {test} begins\n")
+    format!("{MARK}{test} begins")
 }
 
 /// Runs this binary once more; the error is what went wrong and all that it printed.
 fn child(args: &[&str], log: &str, limit: Duration) -> Result<(), String> {
     let path = Path::new(LOGS).join(format!("{log}.log"));
     let output = File::create(&path).expect("create a file for the output");
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(env::current_exe().expect("the path of this binary"))
         .args(args)
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("the same file"))

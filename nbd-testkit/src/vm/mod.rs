@@ -34,8 +34,8 @@
 //! Environment variables of the host:
 //! - `NBD_VM_ONLY`: run only tests whose name contains this (`module::test::kernel`). Boots only for these even
 //!   where every trial is a process of its own.
-//! - `NBD_VM_ACCEL=kvm`: use the processor's virtualization, for quick local work. Without it the processor is
-//!   emulated, as it is where tests run for everyone.
+//! - `NBD_VM_ACCEL=kvm`: use the processor's virtualization where it works, for quick local work. Without it the
+//!   processor is emulated, as it is where tests run for everyone.
 
 mod guest;
 mod guest_test;
@@ -49,7 +49,7 @@ mod run;
 mod suite;
 
 pub use guest_test::GuestTest;
-pub use suite::Suite;
+pub use suite::{Suite, available};
 
 /// A directory in the guest whose files come back to the host, in `logs.tar`. Keep it to a few MiB: a serial port
 /// carries it.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::guest::marker;
+use super::guest::{MARK, marker};
 use super::kernel::{Kernel, Series};
 use super::report::{Outcome, Report};
 use super::suite::Suite;
@@ -128,10 +128,9 @@ fn read(path: &Path) -> String {
 
 /// What the kernel said from the beginning of one test to that of the next.
 fn messages(console: &str, test: &str) -> String {
-    let starts = |line: &&str| line.contains(marker("").split_once("  ").map_or("", |(start, _)| start));
     let own = marker(test);
-    let lines = console.lines().skip_while(|line| !line.ends_with(own.trim_end())).skip(1);
-    lines.take_while(|line| !starts(line)).collect::<Vec<_>>().join("\n")
+    let lines = console.lines().skip_while(|line| !line.ends_with(&own)).skip(1);
+    lines.take_while(|line| !line.contains(MARK)).collect::<Vec<_>>().join("\n")
 }
 
 fn last_lines(text: &str, count: usize) -> String {

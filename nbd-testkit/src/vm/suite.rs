@@ -92,6 +92,19 @@ fn is_wanted(trial: &str, args: &Arguments) -> bool {
     args.filter.as_ref().is_none_or(matches) && !args.skip.iter().any(matches)
 }
 
+/// Whether virtual machines can be run here.
+///
+/// If not, `false` comes back and one line on standard error says what to install: the test is to return. With
+/// `NBD_TEST_REQUIRE_PEERS=1` in the environment this panics instead. A [`Suite`] sees to it itself.
+pub fn available() -> bool {
+    let missing = missing();
+    if let Some(what) = &missing {
+        assert!(!peers_required(), "NBD_TEST_REQUIRE_PEERS=1, and this test {what}");
+        say_skipped(what);
+    }
+    missing.is_none()
+}
+
 /// What has to be installed first, if anything.
 fn missing() -> Option<String> {
     let programs = image::PROGRAMS.iter().chain(&[machine::QEMU, "cpio", "ldd"]);
