@@ -17,6 +17,7 @@
 //! - [`Script`] plays given bytes: a server or client with exactly one fault.
 //! - [`Tool`] finds the programs that tests compare with, such as `nbdinfo`.
 //! - [`must_end`] puts an end to what might hang.
+//! - [`vm`] runs tests in a virtual machine, on real kernels.
 //!
 //! No sleeps: a client may connect as soon as `start()` returns, because the kit binds the socket
 //! itself and hands it over (socket activation), or, where a server has no such thing, because it
@@ -46,6 +47,7 @@ mod script;
 mod server;
 mod spawner;
 mod tool;
+pub mod vm;
 mod watch;
 
 pub use disk::{Disk, pattern, sparse_file};

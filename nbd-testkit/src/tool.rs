@@ -61,10 +61,7 @@ impl Tool {
 
     /// Where it is installed, if it is.
     pub fn path(self) -> Option<PathBuf> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        // Some systems keep servers where ordinary users do not look.
-        let more = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
-        env::split_paths(&path).chain(more).map(|dir| dir.join(self.program())).find(|file| is_executable(file))
+        find_program(self.program())
     }
 
     /// A command that runs it, or `None` (see [`require`]).
@@ -131,14 +128,29 @@ pub fn require(tools: &[Tool]) -> bool {
 
 fn missing(tool: Tool, what: &dyn fmt::Display) {
     let message = format!("needs {what} (Debian: apt-get install {})", tool.package());
-    assert!(
-        env::var_os("NBD_TEST_REQUIRE_PEERS").as_deref() != Some(OsStr::new("1")),
-        "NBD_TEST_REQUIRE_PEERS=1, and this test {message}"
-    );
+    assert!(!peers_required(), "NBD_TEST_REQUIRE_PEERS=1, and this test {message}");
+    say_skipped(&message);
+}
+
+/// Whether a missing program is a failure.
+pub(crate) fn peers_required() -> bool {
+    env::var_os("NBD_TEST_REQUIRE_PEERS").as_deref() == Some(OsStr::new("1"))
+}
+
+/// The one line of a skipped test.
+pub(crate) fn say_skipped(message: &str) {
     // Not `eprintln!`: the test harness would swallow that for a test that passes. One write, so
     // that the lines of parallel tests do not mix.
     let line = format!("skipped: {message}\n");
     std::io::stderr().write_all(line.as_bytes()).ok();
+}
+
+/// Where a program is installed, if it is.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Some systems keep servers where ordinary users do not look.
+    let more = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path).chain(more).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {

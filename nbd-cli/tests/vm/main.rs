@@ -1,0 +1,20 @@
+//! The command `nbd` on real Linux kernels, in a virtual machine. See `nbd_testkit::vm`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod module;
+mod servers;
+mod tidy;
+
+use std::process::ExitCode;
+
+use nbd_testkit::vm::Suite;
+
+fn main() -> ExitCode {
+    let suite = Suite {
+        modules: &[("module", module::TESTS), ("servers", servers::TESTS)],
+        programs: &[("nbd", env!("CARGO_BIN_EXE_nbd"))],
+        scratch: concat!(env!("CARGO_TARGET_TMPDIR"), "/vm"),
+        between_tests: tidy::between_tests,
+    };
+    suite.main()
+}
