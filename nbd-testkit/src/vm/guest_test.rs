@@ -33,7 +33,7 @@ impl GuestTest {
     }
 }
 
-/// A [`GuestTest`](crate::vm::GuestTest) named after the function.
+/// A [`GuestTest`] named after the function.
 #[macro_export]
 macro_rules! guest_test {
     ($test:ident) => {

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # The guest's first process: makes a Linux of it, has the tests run, sends the logs, and ends the machine.
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin HOME=/root TMPDIR=/tmp NBD_TEST_REQUIRE_PEERS=1
 /bin/busybox mount -t proc proc /proc

@@ -1,7 +1,7 @@
 //! One boot of the virtual machine, from start to end.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,8 +24,9 @@ pub(crate) const REPORT: &str = "report";
 /// What tests have left in their directory of logs.
 const LOGS: &str = "logs.tar";
 
-/// No panic reboots, and mitigations of processor bugs cost an emulated processor dear.
-const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off";
+/// The machine ends with a panic, the kernel's log takes any number of lines from tests, and mitigations of processor
+/// bugs cost an emulated processor dear.
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 printk.devkmsg=on mitigations=off";
 
 /// Boots, waits until the machine is off, and says in a few words how it ended. If this process dies, so does the
 /// machine.
@@ -41,6 +42,7 @@ pub(crate) fn boot(kernel: &Kernel, archive: &Path, dir: &Path, limit: Duration)
         .arg("-initrd")
         .arg(archive)
         .args(["-append", COMMAND_LINE]);
+    let messages = dir.join("qemu.log");
     for port in [CONSOLE, REPORT, LOGS] {
         command.arg("-serial").arg(format!("file:{port}"));
     }
@@ -48,7 +50,7 @@ pub(crate) fn boot(kernel: &Kernel, archive: &Path, dir: &Path, limit: Duration)
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(dir.join("qemu.log")).expect("create a file for QEMU's messages"));
+        .stderr(File::create(&messages).expect("create a file for QEMU's messages"));
     guard.adopt(&mut command);
     let mut qemu = command.spawn().expect("start QEMU");
     let process = pidfd_open(Pid::from_child(&qemu), PidfdFlags::empty()).expect("a process to wait for");
@@ -58,7 +60,7 @@ pub(crate) fn boot(kernel: &Kernel, archive: &Path, dir: &Path, limit: Duration)
     let status = qemu.wait().expect("wait for QEMU");
     match ended {
         true if status.success() => "the machine went off".to_owned(),
-        true => format!("QEMU ended with {status}; see qemu.log"),
+        true => format!("QEMU ended with {status}: {}", fs::read_to_string(messages).unwrap_or_default().trim_end()),
         false => format!("it was still running after {} s and was killed", limit.as_secs()),
     }
 }

@@ -104,7 +104,7 @@ mod tests {
         let others = others();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(others.contains(&child.id().cast_signed()));
-        assert!(!others.contains(&std::process::id().cast_signed()));
+        assert!(others.contains(&i32::try_from(child.id()).unwrap()));
+        assert!(!others.contains(&i32::try_from(std::process::id()).unwrap()));
     }
 }

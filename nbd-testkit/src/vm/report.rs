@@ -37,9 +37,9 @@ pub(crate) struct Report {
 
 impl Report {
     /// A line that was cut short counts for nothing.
-    pub(crate) fn parse(nonce: &str, text: &str) -> Self {
+    pub(crate) fn parse(nonce: &str, received: &str) -> Self {
         let mut report = Self::default();
-        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        for line in received.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let words: Vec<_> = line.trim_end_matches('\r').split(' ').collect();
             match words[..] {
                 [first, ..] if first != nonce => {}

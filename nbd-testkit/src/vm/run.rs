@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// How many runs keep their logs.
 const KEPT: usize = 4;
 
-/// How much of the console is told where a machine died.
+/// How much of the console is told where a machine ran no test.
 const CONSOLE_LINES: usize = 40;
 
 /// The same for all processes of a run of cargo-nextest; elsewhere a run is one process.
@@ -55,15 +55,17 @@ impl Run {
                 let messages = messages(&console, test);
                 Err(format!("{}\nkernel messages:\n{messages}\n{place}", output.trim_end()))
             }
-            None => {
-                let when = match &report.last {
-                    Some(last) if last == test => "in this test".to_owned(),
-                    Some(last) => format!("in {last}"),
-                    None => "before the first test".to_owned(),
-                };
-                let end = last_lines(&console, CONSOLE_LINES);
-                Err(format!("no result: {ending}, {when}\nthe console's end:\n{end}\n{place}"))
-            }
+            None => Err(match &report.last {
+                Some(last) if last == test => {
+                    let messages = messages(&console, test);
+                    format!("no result: {ending}, in this test\nkernel messages:\n{messages}\n{place}")
+                }
+                Some(last) => format!("no result: {ending}, in {last}\n{place}"),
+                None => {
+                    let end = last_lines(&console, CONSOLE_LINES);
+                    format!("no result: {ending}, before the first test\nthe console's end:\n{end}\n{place}")
+                }
+            }),
         }
     }
 

@@ -57,13 +57,16 @@ impl Suite {
         if let (Some(what), true) = (&missing, skipped && !args.ignored) {
             say_skipped(what);
         }
-        let mut trials = Vec::new();
-        for series in SERIES {
+        let runs = SERIES.map(|series| {
             let wanted = |test: &String| is_wanted(&trial_name(test, series.name), args);
-            let run = Run { suite: *self, series, tests: self.names().filter(wanted).collect() };
-            for test in run.tests.clone() {
-                let (run, missing) = (run.clone(), missing.clone());
-                let trial = Trial::test(trial_name(&test, series.name), move || match missing {
+            Run { suite: *self, series, tests: self.names().filter(wanted).collect() }
+        });
+        // Test by test, not kernel by kernel: the first two trials boot all kernels at the same time.
+        let mut trials = Vec::new();
+        for test in self.names() {
+            for run in runs.iter().filter(|run| run.tests.contains(&test)) {
+                let (test, run, missing) = (test.clone(), run.clone(), missing.clone());
+                let trial = Trial::test(trial_name(&test, run.series.name), move || match missing {
                     Some(what) => Err(what.into()),
                     None => Ok(run.outcome(&test)?),
                 });
@@ -74,8 +77,7 @@ impl Suite {
     }
 }
 
-/// The kernel's name comes last: runners that sort by name begin with the same test on each kernel, and so boot all of
-/// them early.
+/// The kernel's name comes last, so that runners that sort by name begin with one test on all kernels too.
 fn trial_name(test: &str, kernel: &str) -> String {
     format!("{test}::{kernel}")
 }
