@@ -1,30 +1,26 @@
-//! The end of a device, its owner's or anybody's, whatever state it is in.
+//! The end of a device that has no owner in this process, whatever state it is in.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::process::Signal;
 
 use crate::advice;
 use crate::attach::Interface;
-use crate::bounded::bounded;
+use crate::bounded::{until, within};
 use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
-use crate::ioctl::Running;
-use crate::links::Links;
 use crate::linux::Linux;
 use crate::netlink::{Failure, Session};
 use crate::record;
-use crate::socket;
-use crate::system::{Call, System};
+use crate::system::{Call, Process, System};
 
-/// How long the polite way may take: the server is told, and hangs up.
-const POLITE: Duration = Duration::from_secs(3);
+/// How long an owner may take who was asked to end a device.
+const OWNER: Duration = Duration::from_secs(4);
 
-/// How long the other way may take.
-const RUDE: Duration = Duration::from_secs(3);
-
-/// How often the device is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// A server that finishes no request for this long, with some in flight, does not answer.
+const NO_ANSWER: Duration = Duration::from_secs(2);
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,15 +50,17 @@ impl Detach {
         Self::default()
     }
 
-    /// Whether the device goes even if it is mounted or otherwise in use, and even if the server does not answer.
-    /// Default: no.
+    /// Whether the device goes even if it is mounted or otherwise in use, and even if the server does not answer:
+    /// what is in flight fails then. An owner in another process that does not let go of an ioctl device is
+    /// killed. Default: no.
     #[must_use]
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self
     }
 
-    /// How long it may take. Default: 10 seconds.
+    /// How long each step may take. Default: 10 seconds. The kernel may need longer for one thing: a device that was
+    /// left without an owner, and is sending to a server that takes nothing, ends when its request time-out is over.
     #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {
         self.patience = time;
@@ -79,137 +77,117 @@ impl Detach {
             let read = system.attribute(device, name);
             read.map_err(|error| advice::failed(&**system, Step::Sysfs(name), device, error))
         };
-        let Some(pid) = attribute("pid")? else { return Err(Error::NotAttached(device)) };
+        let Some(task) = attribute("pid")? else { return Err(Error::NotAttached(device)) };
+        let owner = task.parse().ok().and_then(|task| system.process(task));
         if !self.force {
             // Whoever runs the device has it open for that, and no other reason.
-            let runs = format!("(process {pid})");
-            let holders: Vec<_> = system.holders(device).into_iter().filter(|who| !who.ends_with(&runs)).collect();
+            let runs = owner.as_ref().map(|process| format!("(process {})", process.pid)).unwrap_or_default();
+            let mut holders = system.holders(device);
+            holders.retain(|holder| runs.is_empty() || !holder.ends_with(&runs));
             if !holders.is_empty() {
                 return Err(Error::InUse { device, holders: holders.join(", ") });
             }
-        }
-        // Before all else, for it tells the device's owner that its end was asked for.
-        record::remove(device);
-        // The attribute exists for devices that were made by netlink, even if nothing is in it.
-        let interface = if attribute("backend")?.is_some() { Interface::Netlink } else { Interface::Ioctl };
-        let asked = match interface {
-            Interface::Netlink => within(self.patience / 2, device, netlink_disconnect(system, device)),
-            Interface::Ioctl => within(self.patience / 2, device, ioctl(system, device, Step::Disconnect)),
-        };
-        let gone = || system.attribute(device, "pid").is_ok_and(|pid| pid.is_none());
-        let answered = asked.is_ok();
-        if !(answered && until(&**system, self.patience / 2, gone)) {
-            // By netlink it is over when the kernel has answered; only the name is still taken.
-            let over = answered && interface == Interface::Netlink;
-            if !over {
-                if !self.force {
-                    asked?;
-                    return Err(Error::TimedOut { device, what: "its end", after: self.patience });
-                }
-                within(self.patience / 2, device, ioctl(system, device, Step::ClearSock))?;
-                until(&**system, self.patience / 2, gone);
+            // The kernel would hang in its farewell, and with it, on some kernels, every generic netlink user.
+            if !answers(&**system, device) {
+                return Err(Error::ServerSilent(device));
             }
         }
-        if gone() {
-            return Ok(Detached::default());
+
+        record::request_end(&**system, device);
+        // The attribute exists for devices that were made by netlink, even if nothing is in it.
+        let interface = if attribute("backend")?.is_some() { Interface::Netlink } else { Interface::Ioctl };
+        let ended = match interface {
+            Interface::Netlink => self.end_netlink(system, device),
+            Interface::Ioctl => self.end_ioctl(system, device, owner.as_ref()),
+        };
+        record::remove(&**system, device);
+        ended?;
+        Ok(still_held(&**system, device))
+    }
+
+    /// By netlink it is over when the kernel has answered; a user can only keep the name.
+    fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId) -> Result<(), Error> {
+        if self.force && record_is_fresh(system, device) && until(&**system, OWNER, || is_gone(&**system, device)) {
+            return Ok(());
         }
-        Ok(Detached { still_held: system.holders(device) })
+        within(self.patience, device, netlink_disconnect(system, device))
     }
-}
 
-/// Ends a device of this process that was made by ioctl.
-pub(crate) fn own_ioctl(
-    system: &Arc<dyn System>,
-    device: DeviceId,
-    running: &Arc<Running>,
-    sockets: &[OwnedFd],
-) -> Result<Detached, Error> {
-    let soon = |time| Some(Instant::now() + time);
-    let asking = Arc::clone(running);
-    let asked = within(POLITE, device, move || asking.disconnect());
-    let mut ended = running.wait(soon(if asked.is_ok() { POLITE } else { Duration::ZERO }));
-    if ended.is_none() {
-        // What hangs in the kernel hangs on one of these.
-        sockets.iter().for_each(socket::shut_down);
-        let clearing = Arc::clone(running);
-        within(RUDE, device, move || clearing.clear())?;
-        ended = running.wait(soon(RUDE));
-    }
-    match ended {
-        None => Err(Error::TimedOut { device, what: "its end", after: POLITE + RUDE }),
-        Some(ended) => {
-            ended?;
-            Ok(still_held(&**system, device))
+    fn end_ioctl(&self, system: &Arc<dyn System>, device: DeviceId, owner: Option<&Process>) -> Result<(), Error> {
+        let gone = |time| until(&**system, time, || is_gone(&**system, device));
+        let killable = owner.filter(|owner| self.force && owner.pid != std::process::id());
+        let Some(owner) = killable else {
+            within(self.patience, device, ioctl_disconnect(system, device))?;
+            // Requests of those who hold it open fail from now on, but the owner may be slow to let go.
+            return if gone(self.patience) { Ok(()) } else { Err(too_late(device, self.patience)) };
+        };
+        // Opening the node may hang behind those who hang in it already, so only the owner can help.
+        if gone(OWNER) {
+            return Ok(());
         }
+        for signal in [Signal::TERM, Signal::KILL] {
+            tracing::warn!("{device}: sending signal {} to its owner, process {}", signal.as_raw(), owner.pid);
+            system.signal(owner.pid, signal);
+            if gone(self.patience) {
+                return Ok(());
+            }
+        }
+        Err(too_late(device, self.patience))
     }
 }
 
-/// Ends a device of this process that was made by netlink.
-pub(crate) fn own_netlink(system: &Arc<dyn System>, device: DeviceId, links: &mut Links) -> Result<Detached, Error> {
-    let asked = within(POLITE, device, netlink_disconnect(system, device));
-    if let Err(Error::TimedOut { .. }) = asked {
-        // What hangs in the kernel hangs on one of these.
-        links.sockets().iter().for_each(socket::shut_down);
-        within(RUDE, device, netlink_disconnect(system, device))?;
-    } else {
-        asked?;
-    }
-    Ok(still_held(&**system, device))
+fn too_late(device: DeviceId, after: Duration) -> Error {
+    Error::TimedOut { device, what: "its end", after }
 }
 
-fn still_held(system: &dyn System, device: DeviceId) -> Detached {
-    let gone =
-        until(system, Duration::from_millis(500), || system.attribute(device, "pid").is_ok_and(|pid| pid.is_none()));
+fn is_gone(system: &dyn System, device: DeviceId) -> bool {
+    system.attribute(device, "pid").is_ok_and(|pid| pid.is_none())
+}
+
+/// Whether there is a note by somebody who may still be there to be asked.
+fn record_is_fresh(system: &Arc<dyn System>, device: DeviceId) -> bool {
+    let task = system.attribute(device, "pid").ok().flatten();
+    task.is_some_and(|task| {
+        let lives = task.parse().ok().and_then(|task| system.process(task)).is_some();
+        lives && record::read(&**system, device, &task).is_some()
+    })
+}
+
+/// Whether the server does something, or has nothing to do.
+fn answers(system: &dyn System, device: DeviceId) -> bool {
+    let Some(before) = system.traffic(device) else { return true };
+    until(system, NO_ANSWER, || {
+        system.traffic(device).is_none_or(|now| now.in_flight == 0 || now.finished != before.finished)
+    })
+}
+
+/// Who keeps the name of a device that has ended.
+pub(crate) fn still_held(system: &dyn System, device: DeviceId) -> Detached {
+    let gone = until(system, Duration::from_millis(500), || is_gone(system, device));
     Detached { still_held: if gone { Vec::new() } else { system.holders(device) } }
 }
 
-fn netlink_disconnect(
+/// Asks the kernel to end a device; to be done with [`within`].
+pub(crate) fn netlink_disconnect(
     system: &Arc<dyn System>,
     device: DeviceId,
 ) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
     let system = Arc::clone(system);
     move || {
         let opened = system.netlink().map_err(Failure::Io).and_then(Session::open);
-        let mut session =
-            opened.map_err(|failure| advice::refused(&*system, Step::OpenNetlink, Some(device), failure))?;
-        let done = session.disconnect(device.0);
-        done.map_err(|failure| advice::refused(&*system, Step::NetlinkDisconnect, Some(device), failure))
+        let failed = |step| move |failure| (step, failure);
+        let done = opened
+            .map_err(failed(Step::OpenNetlink))
+            .and_then(|mut session| session.disconnect(device.0).map_err(failed(Step::NetlinkDisconnect)));
+        done.map_err(|(step, failure)| advice::refused(&*system, step, Some(device), failure))
     }
 }
 
-fn ioctl(
-    system: &Arc<dyn System>,
-    device: DeviceId,
-    step: Step,
-) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
+fn ioctl_disconnect(system: &Arc<dyn System>, device: DeviceId) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
     let system = Arc::clone(system);
     move || {
         let failed = |step, error| advice::failed(&*system, step, device, error);
         let node = system.open_node(device).map_err(|error| failed(Step::OpenNode, error))?;
-        let call = if step == Step::Disconnect { Call::Disconnect } else { Call::ClearSock };
-        system.ioctl(node.as_fd(), call).map_err(|error| failed(step, error))
+        system.ioctl(node.as_fd(), Call::Disconnect).map_err(|error| failed(Step::Disconnect, error))
     }
-}
-
-/// Does a call that the kernel may keep.
-fn within(
-    time: Duration,
-    device: DeviceId,
-    call: impl FnOnce() -> Result<(), Error> + Send + 'static,
-) -> Result<(), Error> {
-    let called = bounded(time, call);
-    let called =
-        called.map_err(|source| Error::Step { step: Step::Thread, device: Some(device), source, advice: None })?;
-    called.unwrap_or(Err(Error::TimedOut { device, what: "the kernel's answer", after: time }))
-}
-
-/// Looks until it is so; `false` if it is not so in time.
-fn until(system: &dyn System, time: Duration, is_so: impl Fn() -> bool) -> bool {
-    for _ in 0..=time.as_millis() / LOOK.as_millis() {
-        if is_so() {
-            return true;
-        }
-        system.pause(LOOK);
-    }
-    false
 }

@@ -9,8 +9,9 @@ use nbd_proto::wire::flags::TransmissionFlags;
 
 use crate::advice;
 use crate::attach::Interface;
+use crate::bounded::bounded;
 use crate::connection::Connection;
-use crate::detach::{self, Detached};
+use crate::detach::Detached;
 use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
 use crate::export::Export;
@@ -18,12 +19,16 @@ use crate::geometry::Geometry;
 use crate::ioctl::Running;
 use crate::links::Links;
 use crate::netlink::{ClientFlags, Reconfigure};
+use crate::owned;
 use crate::record::Record;
 use crate::system::System;
 use crate::waiting;
 
 /// How long the kernel may take to show what it was told.
 const READY: Duration = Duration::from_secs(10);
+
+/// How long the server may take for the kernel's first reads.
+const FIRST_READ: Duration = Duration::from_secs(30);
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -117,6 +122,7 @@ impl Device {
     /// Waits until the device can be used, and does what is left to do then.
     pub(crate) fn settle(&mut self, origin: Option<&str>, disconnect_on_close: bool) -> Result<(), Error> {
         self.wait_until_ready()?;
+        self.open_once()?;
         self.lower_max_sectors()?;
         self.look_for_leftovers()?;
         if disconnect_on_close {
@@ -148,6 +154,21 @@ impl Device {
             self.system.pause(LOOK);
         }
         Err(Error::TimedOut { device: self.id, what: "its size", after: READY })
+    }
+
+    /// The first to open a device makes the kernel look for partitions. Whoever that is hangs in it if the server does
+    /// not answer, and so do all who come after; here it is bounded, and shows that the server does answer.
+    fn open_once(&self) -> Result<(), Error> {
+        let (system, id) = (Arc::clone(&self.system), self.id);
+        let opened = bounded(FIRST_READ, move || system.open_node(id).map(drop));
+        let opened =
+            opened.map_err(|source| Error::Step { step: Step::Thread, device: Some(id), source, advice: None })?;
+        match opened {
+            None => {
+                Err(Error::TimedOut { device: id, what: "the server's answer to the first read", after: FIRST_READ })
+            }
+            Some(opened) => opened.map_err(|error| advice::failed(&*self.system, Step::OpenNode, id, error)),
+        }
     }
 
     /// The kernel has no field for what a server takes at once.
@@ -220,13 +241,6 @@ impl Device {
     /// Waits until the device has ended or lost its last connection. `None` if neither comes in time.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Ended>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if let Way::Ioctl { running, .. } = &self.way {
-            let Some(ended) = running.wait(deadline) else { return Ok(None) };
-            self.over = true;
-            // The kernel does not tell who asked.
-            let by_another = self.record.as_ref().is_some_and(Record::is_removed);
-            return ended.map(|ended| Some(if by_another { Ended::Detached } else { ended }));
-        }
         loop {
             match self.look()? {
                 Life::Over(ended) => return Ok(Some(ended)),
@@ -237,7 +251,15 @@ impl Device {
             if left.is_zero() {
                 return Ok(None);
             }
-            waiting::readable(self.notices().as_slice(), left.min(TICK));
+            self.pause(left.min(TICK));
+        }
+    }
+
+    /// Waits until [`look`](Self::look) may have something new, or for this long.
+    fn pause(&self, time: Duration) {
+        match &self.way {
+            Way::Ioctl { running, .. } => drop(running.wait(Some(Instant::now() + time))),
+            Way::Netlink(links) => waiting::readable(links.notices().as_slice(), time),
         }
     }
 
@@ -246,11 +268,31 @@ impl Device {
         if self.over {
             return Ok(Life::Over(Ended::Detached));
         }
-        if self.attribute("pid")?.is_none() {
+        let still_wanted = self.record.as_ref().is_none_or(|record| !record.end_is_wanted());
+        let links = match &mut self.way {
+            Way::Ioctl { running, .. } => {
+                let Some(ended) = running.wait(Some(Instant::now())) else {
+                    if !still_wanted {
+                        self.end()?;
+                        return Ok(Life::Over(Ended::Detached));
+                    }
+                    return Ok(Life::Well);
+                };
+                self.over = true;
+                // The kernel does not tell who asked.
+                return ended.map(|ended| Life::Over(if still_wanted { ended } else { Ended::Detached }));
+            }
+            Way::Netlink(_) if !still_wanted => {
+                self.end()?;
+                return Ok(Life::Over(Ended::Detached));
+            }
+            Way::Netlink(links) => links,
+        };
+        let pid = self.system.attribute(self.id, "pid");
+        if pid.map_err(|error| advice::failed(&*self.system, Step::Sysfs("pid"), self.id, error))?.is_none() {
             self.over = true;
             return Ok(Life::Over(Ended::Detached));
         }
-        let Way::Netlink(links) = &mut self.way else { return Ok(Life::Well) };
         let dead = links.dead()?;
         if dead > 0 {
             self.silent_since = None;
@@ -370,8 +412,8 @@ impl Device {
         self.over = true;
         self.opener = None;
         match &mut self.way {
-            Way::Ioctl { running, sockets } => detach::own_ioctl(&self.system, self.id, running, sockets),
-            Way::Netlink(links) => detach::own_netlink(&self.system, self.id, links),
+            Way::Ioctl { running, sockets } => owned::end_ioctl(&self.system, self.id, running, sockets),
+            Way::Netlink(links) => owned::end_netlink(&self.system, self.id, links.sockets()),
         }
     }
 }

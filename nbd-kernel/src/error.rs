@@ -59,6 +59,9 @@ pub enum Error {
     /// Whoever was to make a new connection panicked.
     #[error("the function that makes new connections panicked")]
     ConnectPanicked,
+    /// Requests are in flight and the server does not answer: to end the device now would fail them.
+    #[error("{0}: its server does not answer, and requests wait for it: only by force can it be detached")]
+    ServerSilent(DeviceId),
     /// Somebody would lose the disk under his feet.
     #[error("{device} is in use: {holders}")]
     InUse {

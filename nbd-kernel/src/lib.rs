@@ -31,6 +31,7 @@ mod ioctl;
 mod links;
 mod linux;
 mod netlink;
+mod owned;
 mod record;
 mod socket;
 mod status;

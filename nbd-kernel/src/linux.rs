@@ -9,12 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::ioctl::{IntegerSetter, NoArg, Opcode, Setter, ioctl};
+use rustix::process::{Pid, Signal};
 
 use crate::device_id::DeviceId;
 use crate::geometry::LARGEST_BLOCK;
 use crate::holders;
 use crate::netlink::{Event, Events, Failure, Group, KernelWire, Wire};
-use crate::system::{Call, Notices, System};
+use crate::system::{Call, Notices, Process, System, Traffic};
 
 const NBD_SET_SOCK: Opcode = 0xab00;
 const NBD_SET_BLKSIZE: Opcode = 0xab01;
@@ -129,6 +130,26 @@ impl System for Linux {
         fs::read_dir(attribute_path(device, "mq")).map_or(0, |queues| queues.flatten().count())
     }
 
+    fn traffic(&self, device: DeviceId) -> Option<Traffic> {
+        let count = |name, fields: &[usize]| {
+            let text = self.attribute(device, name).ok()??;
+            let numbers: Vec<u64> = text.split_ascii_whitespace().map_while(|text| text.parse().ok()).collect();
+            fields.iter().map(|&field| numbers.get(field)).sum::<Option<u64>>()
+        };
+        // Reads and writes; and of each kind the first of four fields (the kernel's Documentation/block/stat.rst).
+        Some(Traffic { in_flight: count("inflight", &[0, 1])?, finished: count("stat", &[0, 4, 11, 15])? })
+    }
+
+    fn notes(&self) -> PathBuf {
+        PathBuf::from("/run/nbd")
+    }
+
+    fn signal(&self, pid: u32, signal: Signal) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+        // It may have ended by itself, which is what is wanted.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+
     fn largest_block(&self) -> u32 {
         let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
         let uname = rustix::system::uname();
@@ -140,9 +161,11 @@ impl System for Linux {
         holders::of(device)
     }
 
-    fn process_name(&self, pid: u32) -> Option<String> {
+    fn process(&self, task: u32) -> Option<Process> {
+        let status = fs::read_to_string(format!("/proc/{task}/status")).ok()?;
+        let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
         let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-        Some(String::from_utf8_lossy(name.trim_ascii_end()).escape_debug().to_string())
+        Some(Process { pid, name: String::from_utf8_lossy(name.trim_ascii_end()).escape_debug().to_string() })
     }
 
     fn pause(&self, time: Duration) {

@@ -1,8 +1,9 @@
-//! What the kernel does not keep: where a device leads to, and since when. A small file below `/run`, believed only as
-//! long as the kernel names the same process.
+//! What the kernel does not keep: where a device leads to and since when, and that its end is wanted. Small files below
+//! `/run`; what they say of a device is believed only as long as the kernel names the same task.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nbd_proto::text::Escaped;
@@ -10,12 +11,11 @@ use nbd_proto::text::Escaped;
 use crate::device_id::DeviceId;
 use crate::system::System;
 
-const DIR: &str = "/run/nbd";
-
-/// The file, as long as this process has the device.
+/// The note about a device, as long as this process has it.
 #[derive(Debug)]
 pub(crate) struct Record {
-    path: PathBuf,
+    note: PathBuf,
+    request: PathBuf,
     left: bool,
 }
 
@@ -29,25 +29,23 @@ pub(crate) struct Note {
 impl Record {
     /// Writes it, if there is a place for it. Nothing depends on it.
     pub(crate) fn write(system: &dyn System, device: DeviceId, origin: &str) -> Option<Self> {
-        let pid = system.attribute(device, "pid").ok()??;
+        let task = system.attribute(device, "pid").ok()??;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-        let path = path(device);
-        let written = fs::create_dir_all(DIR).and_then(|()| {
-            // Whole or not at all, for somebody may be reading.
-            let new = path.with_extension("new");
-            fs::write(&new, format!("{pid}\n{since}\n{}\n", Escaped(origin)))?;
-            fs::rename(&new, &path)
-        });
-        if let Err(error) = written {
-            tracing::debug!("{}: {error}", path.display());
-            return None;
+        let record = Self { note: note_path(system, device), request: request_path(system, device), left: false };
+        // One for the device that had this name before is none for this one.
+        let _ = fs::remove_file(&record.request);
+        match write_whole(&record.note, &format!("{task}\n{since}\n{}\n", Escaped(origin))) {
+            Ok(()) => Some(record),
+            Err(error) => {
+                tracing::debug!("{}: {error}", record.note.display());
+                None
+            }
         }
-        Some(Self { path, left: false })
     }
 
-    /// Whether somebody took it away, as [`remove`] does before a device is detached.
-    pub(crate) fn is_removed(&self) -> bool {
-        !self.path.exists()
+    /// Whether another process wants the device to end; see [`request_end`].
+    pub(crate) fn end_is_wanted(&self) -> bool {
+        self.request.exists()
     }
 
     /// It stays for whoever comes after this process.
@@ -59,29 +57,53 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.left {
-            // It means nothing any more, whether it goes or not.
-            let _ = fs::remove_file(&self.path);
+            // They mean nothing any more, whether they go or not.
+            let _ = fs::remove_file(&self.note);
+            let _ = fs::remove_file(&self.request);
         }
     }
 }
 
-/// What is noted about a device that the kernel says was attached by this process.
-pub(crate) fn read(device: DeviceId, pid: &str) -> Option<Note> {
-    parse(&fs::read_to_string(path(device)).ok()?, pid)
+/// What is noted about a device that the kernel says was attached by this task.
+pub(crate) fn read(system: &dyn System, device: DeviceId, task: &str) -> Option<Note> {
+    parse(&fs::read_to_string(note_path(system, device)).ok()?, task)
+}
+
+/// Asks the owner of a device, in whichever process, to detach it. Whoever has its sockets can do so even when the
+/// kernel hangs on them.
+pub(crate) fn request_end(system: &dyn System, device: DeviceId) {
+    // Without a place for it there is no owner who looks.
+    let _ = write_whole(&request_path(system, device), "");
 }
 
 /// Forgets a device.
-pub(crate) fn remove(device: DeviceId) {
-    let _ = fs::remove_file(path(device));
+pub(crate) fn remove(system: &dyn System, device: DeviceId) {
+    // They may never have been there.
+    let _ = fs::remove_file(note_path(system, device));
+    let _ = fs::remove_file(request_path(system, device));
 }
 
-fn path(device: DeviceId) -> PathBuf {
-    PathBuf::from(DIR).join(device.name())
+fn note_path(system: &dyn System, device: DeviceId) -> PathBuf {
+    system.notes().join(device.name())
 }
 
-fn parse(text: &str, pid: &str) -> Option<Note> {
+fn request_path(system: &dyn System, device: DeviceId) -> PathBuf {
+    system.notes().join(format!("{}.detach", device.name()))
+}
+
+/// Whole or not at all, for somebody may be reading.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let new = path.with_extension("new");
+    fs::write(&new, text)?;
+    fs::rename(&new, path)
+}
+
+fn parse(text: &str, task: &str) -> Option<Note> {
     let mut lines = text.lines();
-    if lines.next()? != pid {
+    if lines.next()? != task {
         return None;
     }
     let since = UNIX_EPOCH.checked_add(Duration::from_secs(lines.next()?.parse().ok()?))?;

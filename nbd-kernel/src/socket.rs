@@ -15,6 +15,8 @@ use crate::connection::NotForKernel;
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_PROBES: u32 = 6;
+/// The same for a peer that vanishes while something is on its way to it, in milliseconds.
+const UNACKNOWLEDGED: u32 = 120_000;
 
 fn failed(step: &'static str) -> impl Fn(Errno) -> NotForKernel {
     move |errno| NotForKernel::Socket { step, source: errno.into() }
@@ -68,7 +70,8 @@ pub(crate) fn prepare(socket: &OwnedFd) -> Result<(), NotForKernel> {
     sockopt::set_socket_keepalive(socket, true).map_err(failed("setting SO_KEEPALIVE"))?;
     sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_IDLE).map_err(failed("setting TCP_KEEPIDLE"))?;
     sockopt::set_tcp_keepintvl(socket, KEEP_ALIVE_INTERVAL).map_err(failed("setting TCP_KEEPINTVL"))?;
-    sockopt::set_tcp_keepcnt(socket, KEEP_ALIVE_PROBES).map_err(failed("setting TCP_KEEPCNT"))
+    sockopt::set_tcp_keepcnt(socket, KEEP_ALIVE_PROBES).map_err(failed("setting TCP_KEEPCNT"))?;
+    sockopt::set_tcp_user_timeout(socket, UNACKNOWLEDGED).map_err(failed("setting TCP_USER_TIMEOUT"))
 }
 
 /// Whether nothing can go over it any more in either direction: the peer has gone, or the kernel gave it up.
@@ -77,6 +80,15 @@ pub(crate) fn is_dead(socket: &OwnedFd) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     // A hang-up is told whether it is asked for or not.
     matches!(poll(&mut fds, Some(&now)), Ok(1)) && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
+/// Whether something can be sent, at once or within this time. A dead one has room, too: sending fails at once.
+pub(crate) fn has_room(socket: &OwnedFd, time: Duration) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+    let time =
+        Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(time.subsec_nanos()) };
+    // A signal that ends the wait counts as an answer: whoever relies on it has a second way.
+    !matches!(poll(&mut fds, Some(&time)), Ok(0))
 }
 
 /// Ends it for whoever waits for it, the kernel's own client too.

@@ -83,14 +83,15 @@ impl Status {
         let number = |name| text(name).map(|text| text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0));
         // An idle device shows what is left of the one before.
         let Some(pid) = text("pid")? else { return Ok(None) };
-        let note = record::read(device, &pid);
-        let pid = pid.parse().unwrap_or(0);
+        let note = record::read(system, device, &pid);
+        let task = pid.parse().unwrap_or(0);
+        let process = system.process(task);
         let backend = text("backend")?;
         Ok(Some(Self {
             device,
             interface: if backend.is_some() { Interface::Netlink } else { Interface::Ioctl },
-            pid,
-            process: system.process_name(pid),
+            pid: process.as_ref().map_or(task, |process| process.pid),
+            process: process.map(|process| process.name),
             backend: backend.filter(|text| !text.is_empty()),
             since: note.as_ref().map(|note| note.since),
             origin: note.map(|note| note.origin),

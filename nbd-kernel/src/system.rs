@@ -3,7 +3,10 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use rustix::process::Signal;
 
 use crate::device_id::DeviceId;
 use crate::netlink::{Event, Failure, Group, Wire};
@@ -41,6 +44,21 @@ pub(crate) trait Notices: AsFd + Send + fmt::Debug {
     fn next(&mut self) -> Result<Option<Event>, Failure>;
 }
 
+/// A process that lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// Escaped.
+    pub(crate) name: String,
+}
+
+/// What a device is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) in_flight: u64,
+    pub(crate) finished: u64,
+}
+
 /// The kernel.
 pub(crate) trait System: Send + Sync + fmt::Debug {
     /// Opens `/dev/nbdN`.
@@ -59,12 +77,19 @@ pub(crate) trait System: Send + Sync + fmt::Debug {
     fn set_attribute(&self, device: DeviceId, name: &'static str, value: &str) -> io::Result<()>;
     /// How many queues, one for each connection in use, the device has.
     fn queues(&self, device: DeviceId) -> usize;
+    /// Requests in flight, and requests finished since the device was made; `None` if it does not say.
+    fn traffic(&self, device: DeviceId) -> Option<Traffic>;
+    /// Where notes about devices are kept that the kernel does not keep.
+    fn notes(&self) -> PathBuf;
+    /// Asks a process to end, or makes it.
+    fn signal(&self, pid: u32, signal: Signal);
     /// The largest block size in bytes that this kernel takes.
     fn largest_block(&self) -> u32;
     /// Who holds the device: open files, mounts, swap, other block devices; as words for people.
     fn holders(&self, device: DeviceId) -> Vec<String>;
-    /// What a process is called; `None` if there is none any more.
-    fn process_name(&self, pid: u32) -> Option<String>;
+    /// The process that a task belongs to, for the kernel names the thread that made a device; `None` if there is none
+    /// any more.
+    fn process(&self, task: u32) -> Option<Process>;
     /// Lets some time pass.
     fn pause(&self, time: Duration);
 }

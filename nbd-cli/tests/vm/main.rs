@@ -1,6 +1,7 @@
 //! The command `nbd` on real Linux kernels, in a virtual machine. See `nbd_testkit::vm`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod device;
 mod module;
 mod servers;
 mod tidy;
@@ -11,7 +12,12 @@ use nbd_testkit::vm::Suite;
 
 fn main() -> ExitCode {
     let suite = Suite {
-        modules: &[("module", module::TESTS), ("servers", servers::TESTS)],
+        modules: &[
+            ("module", module::TESTS),
+            ("servers", servers::TESTS),
+            ("ioctl", device::by_ioctl::TESTS),
+            ("netlink", device::by_netlink::TESTS),
+        ],
         programs: &[("nbd", env!("CARGO_BIN_EXE_nbd"))],
         scratch: concat!(env!("CARGO_TARGET_TMPDIR"), "/vm"),
         between_tests: tidy::between_tests,
