@@ -6,7 +6,7 @@ use std::iter;
 use netlink_packet_core::{NLM_F_MULTIPART, NLMSG_DONE, NLMSG_NOOP, NLMSG_OVERRUN};
 use rustix::io::Errno;
 
-use super::octets::{FAMILY, FIRST, PORT, answer, connected, devices, ended, listed, message, number};
+use super::octets::{FAMILY, FIRST, PORT, answer, attribute, connected, devices, ended, listed, message, number};
 use super::script::{PLAIN, session, session_with_gaps};
 use crate::netlink::{Connect, DeviceState, Failure, Malformed};
 
@@ -36,6 +36,21 @@ fn an_answer_and_its_end_may_come_in_one_datagram_or_in_two() {
 fn what_comes_behind_the_end_is_not_looked_at() {
     let datagram = [connected(FIRST, 5), ended(FIRST, 0), vec![0xff; 5]].concat();
     assert_eq!(session([datagram]).0.connect(&PLAIN).unwrap(), 5);
+}
+
+#[test]
+fn a_message_of_odd_length_is_padded_before_the_next_one_and_need_not_be_at_the_end() {
+    for cut in 1..4 {
+        let attributes = [number(1, 5), attribute(300, &b"xxx"[..4 - cut])];
+        let mut odd = answer(FAMILY, FIRST, 1, &attributes);
+        let length = odd.len() - cut;
+        odd[..4].copy_from_slice(&(length as u32).to_ne_bytes());
+        let end = ended(FIRST, 0);
+        let together = [odd.clone(), end.clone()].concat();
+        for datagrams in [vec![together], vec![odd[..length].to_vec(), end]] {
+            assert_eq!(session(datagrams).0.connect(&PLAIN).unwrap(), 5, "{length} bytes");
+        }
+    }
 }
 
 #[test]
@@ -99,7 +114,7 @@ fn an_index_that_is_not_there_or_there_twice_is_an_error() {
 #[test]
 fn unknown_attributes_and_flags_of_known_ones_are_ignored() {
     let flagged = number(1 | 0x8000 | 0x4000, 5);
-    let message = answer(FAMILY, FIRST, 1, &[number(200, 1), flagged, super::octets::attribute(300, b"x")]);
+    let message = answer(FAMILY, FIRST, 1, &[number(200, 1), flagged, attribute(300, b"x")]);
     assert_eq!(session([message, ended(FIRST, 0)]).0.connect(&PLAIN).unwrap(), 5);
 }
 
