@@ -17,8 +17,8 @@ fn malformed(index: Option<u32>, list: Vec<u8>) -> Malformed {
 
 #[test]
 fn lists_of_all_lengths_are_read() {
-    // The last one is as long as a list can be.
-    for count in [0, 1, 16, 3000, 3276] {
+    // From 3277 on, the length of the list has not all its bits. The last one is all devices that there can be.
+    for count in [0, 1, 16, 3000, 3276, 3277, 4000, 6553, 6554, 32_768] {
         let states: Vec<_> = (0..count).map(|index| (index, u8::from(index % 3 == 0))).collect();
         let expected: Vec<_> =
             states.iter().map(|(index, state)| DeviceState { index: *index, connected: *state != 0 }).collect();
@@ -27,10 +27,21 @@ fn lists_of_all_lengths_are_read() {
 }
 
 #[test]
-fn a_list_that_is_longer_than_its_length_can_say_is_an_error() {
-    for count in [3277, 4000, 6554] {
-        let states: Vec<_> = (0..count).map(|index| (index, 1)).collect();
-        assert_eq!(malformed(None, devices(&states)), Malformed::ListTooLong);
+fn a_list_that_is_longer_than_its_length_can_say_must_be_all_of_its_message() {
+    let states: Vec<_> = (0..4000).map(|index| (index, 1)).collect();
+    let good = devices(&states);
+    let padded = [good.clone(), number(77, 1)].concat();
+    let behind = [number(77, 1), good.clone()].concat();
+    let twice = [good.clone(), good.clone()].concat();
+    let mut other = good.clone();
+    other[2..4].copy_from_slice(&10_u16.to_ne_bytes());
+    for bad in [padded, behind, twice, other] {
+        assert_eq!(malformed(None, bad), Malformed::ListTooLong);
+    }
+    for length in (0..=u16::MAX).step_by(37) {
+        let mut bad = good.clone();
+        bad[..2].copy_from_slice(&length.to_ne_bytes());
+        assert_eq!(status(None, bad).is_ok(), usize::from(length) == good.len() % 65_536);
     }
 }
 
