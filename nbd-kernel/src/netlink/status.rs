@@ -29,7 +29,7 @@ pub(super) fn parse(message: &[u8], into: &mut Vec<DeviceState>) -> Result<(), M
 
 /// The items in a message.
 fn list(message: &[u8]) -> Result<&[u8], Malformed> {
-    if message.len() <= usize::from(u16::MAX) {
+    if u16::try_from(message.len()).is_ok() {
         return attributes::require(message, Wanted(attribute::DEVICE_LIST, "the list of devices"));
     }
     // From 3277 devices on, the list has more bytes than its length can say, and the kernel (seen on 6.1 and 6.12)
