@@ -60,8 +60,9 @@ pub(crate) enum Malformed {
     /// Another device answers.
     #[error("device {asked} was asked for, {came} answers")]
     Index { asked: u32, came: u32 },
-    /// More devices than the length of a list can count, so that it cannot be told where the list ends.
-    #[error("the list of devices is too long for a message")]
+    /// A list of devices is longer than its length can say, and is not all of its message: it cannot be told where it
+    /// ends.
+    #[error("it cannot be told where the list of devices ends")]
     ListTooLong,
     /// So much came, and still no end.
     #[error("the answer does not end")]

@@ -1,5 +1,7 @@
 //! The list of devices.
 
+use netlink_packet_core::{NLA_HEADER_SIZE, NlaBuffer};
+
 use super::attributes::{self, Wanted};
 use super::failure::Malformed;
 use super::uapi::{attribute, device};
@@ -14,12 +16,7 @@ pub(crate) struct DeviceState {
 
 /// Reads a status message's list. Items of another kind are ignored.
 pub(super) fn parse(message: &[u8], into: &mut Vec<DeviceState>) -> Result<(), Malformed> {
-    // A list of 3277 devices has more bytes than its length can say: what is left of it is not where the list ends.
-    if message.len() > usize::from(u16::MAX) {
-        return Err(Malformed::ListTooLong);
-    }
-    let list = attributes::require(message, Wanted(attribute::DEVICE_LIST, "the list of devices"))?;
-    for item in attributes::all(list) {
+    for item in attributes::all(list(message)?) {
         let (kind, item) = item?;
         if kind == device::ITEM {
             let index = attributes::require_u32(item, Wanted(device::INDEX, "a device's index"))?;
@@ -28,4 +25,19 @@ pub(super) fn parse(message: &[u8], into: &mut Vec<DeviceState>) -> Result<(), M
         }
     }
     Ok(())
+}
+
+/// The items in a message.
+fn list(message: &[u8]) -> Result<&[u8], Malformed> {
+    if u16::try_from(message.len()).is_ok() {
+        return attributes::require(message, Wanted(attribute::DEVICE_LIST, "the list of devices"));
+    }
+    // From 3277 devices on, the list has more bytes than its length can say, and the kernel (seen on 6.1 and 6.12)
+    // leaves the upper bits out. As the list is all that there is, it ends where the message does.
+    let header = NlaBuffer::new(message);
+    if header.kind() == attribute::DEVICE_LIST && header.length() == message.len() as u16 {
+        Ok(&message[NLA_HEADER_SIZE..])
+    } else {
+        Err(Malformed::ListTooLong)
+    }
 }

@@ -1,1 +1,12 @@
+//! The kernel's side is a script here, but in `kernel`.
 
+mod acknowledgements;
+mod answers;
+mod events;
+mod family;
+mod kernel;
+mod lengths;
+mod octets;
+mod requests;
+mod script;
+mod status;

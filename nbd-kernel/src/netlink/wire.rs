@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 use netlink_sys::Socket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 
 use super::socket::{self, Received};
 
 /// The kernel answers before the request's system call returns; this is for when it does not answer at all.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Room for a list of all the devices that there can be (20 bytes for each of 32768), and for the acknowledgement
+/// behind it: what finds no room is lost. The kernel allows twice this for its own bookkeeping.
+const BUFFER: usize = 1 << 20;
 
 /// One datagram socket to the kernel. A test puts a script in its place.
 pub(crate) trait Wire: Send {
@@ -38,6 +43,10 @@ impl KernelWire {
         socket.set_ext_ack(true)?;
         // The request is known: its header is enough to come back.
         socket.set_cap_ack(true)?;
+        // Without the right to force it, it grows as far as the system's limit: enough for some thousand devices.
+        if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
+            set_socket_recv_buffer_size(&socket, BUFFER)?;
+        }
         Ok(Self { socket, port })
     }
 }
