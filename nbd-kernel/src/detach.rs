@@ -97,17 +97,21 @@ impl Detach {
         // The attribute exists for devices that were made by netlink, even if nothing is in it.
         let interface = if attribute("backend")?.is_some() { Interface::Netlink } else { Interface::Ioctl };
         let ended = match interface {
-            Interface::Netlink => self.end_netlink(system, device),
+            Interface::Netlink => self.end_netlink(system, device, &task),
             Interface::Ioctl => self.end_ioctl(system, device, owner.as_ref()),
         };
-        record::remove(&**system, device);
+        // An owner who lives has yet to see who asked, and clears up himself.
+        if !record_is_fresh(system, device, &task) {
+            record::remove(&**system, device);
+        }
         ended?;
         Ok(still_held(&**system, device))
     }
 
     /// By netlink it is over when the kernel has answered; a user can only keep the name.
-    fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId) -> Result<(), Error> {
-        if self.force && record_is_fresh(system, device) && until(&**system, OWNER, || is_gone(&**system, device)) {
+    fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId, task: &str) -> Result<(), Error> {
+        if self.force && record_is_fresh(system, device, task) && until(&**system, OWNER, || is_gone(&**system, device))
+        {
             return Ok(());
         }
         within(self.patience, device, netlink_disconnect(system, device))
@@ -145,12 +149,9 @@ fn is_gone(system: &dyn System, device: DeviceId) -> bool {
 }
 
 /// Whether there is a note by somebody who may still be there to be asked.
-fn record_is_fresh(system: &Arc<dyn System>, device: DeviceId) -> bool {
-    let task = system.attribute(device, "pid").ok().flatten();
-    task.is_some_and(|task| {
-        let lives = task.parse().ok().and_then(|task| system.process(task)).is_some();
-        lives && record::read(&**system, device, &task).is_some()
-    })
+fn record_is_fresh(system: &Arc<dyn System>, device: DeviceId, task: &str) -> bool {
+    let lives = task.parse().ok().and_then(|task| system.process(task)).is_some();
+    lives && record::read(&**system, device, task).is_some()
 }
 
 /// Whether the server does something, or has nothing to do.

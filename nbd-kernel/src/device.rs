@@ -326,14 +326,13 @@ impl Device {
         }
     }
 
-    /// Tells the kernel that the export has another size now, in bytes. What does not fill a block is left out.
+    /// Tells the kernel that the export has another size now, in bytes. What does not fill a block is left out. The
+    /// kernel may wait for requests in flight, so this is not for a device whose connections are all dead.
     pub fn resize(&mut self, size: u64) -> Result<(), Error> {
         let geometry = Geometry::of_size(size, self.geometry.block_size)?;
         match &mut self.way {
             Way::Ioctl { running, .. } => running.resize(geometry.size)?,
-            Way::Netlink(links) => {
-                links.reconfigure(&Reconfigure { size: Some(geometry.size), ..Reconfigure::default() })?;
-            }
+            Way::Netlink(links) => links.resize(geometry.size)?,
         }
         self.grown(size, geometry);
         Ok(())
@@ -355,13 +354,17 @@ impl Device {
             self.export.check_same(&export)?;
         }
         let geometry = Geometry::of_size(export.size, self.geometry.block_size)?;
-        let changed = (geometry != self.geometry).then_some(geometry.size);
+        let changed = geometry != self.geometry;
         let id = self.id;
         let links = self.links("to replace a connection")?;
         if links.dead()? == 0 {
             return Err(Error::NoneDead(id));
         }
-        links.replace(connection, changed)?;
+        links.replace(connection)?;
+        if changed {
+            // Not in one message: for a new size the kernel waits for requests in flight, which wait for the connection.
+            links.resize(geometry.size)?;
+        }
         self.grown(export.size, geometry);
         Ok(())
     }

@@ -95,15 +95,19 @@ impl Links {
         done.map_err(|failure| self.failed(Step::NetlinkReconfigure, failure))
     }
 
-    /// Gives the device a new connection in place of a dead one, and a new size with it.
-    pub(crate) fn replace(&mut self, connection: Connection, size: Option<u64>) -> Result<(), Error> {
-        self.reconfigure(&Reconfigure { size, sockets: &[connection.as_fd()], ..Reconfigure::default() })?;
+    /// Gives the device a new connection in place of a dead one.
+    pub(crate) fn replace(&mut self, connection: Connection) -> Result<(), Error> {
+        self.reconfigure(&Reconfigure { sockets: &[connection.as_fd()], ..Reconfigure::default() })?;
         if let Some(at) = self.sockets.iter().position(socket::is_dead) {
             self.sockets.swap_remove(at);
         }
         self.sockets.push(connection.into_socket());
         self.dead = self.dead.saturating_sub(1);
         Ok(())
+    }
+
+    pub(crate) fn resize(&mut self, size: u64) -> Result<(), Error> {
+        self.reconfigure(&Reconfigure { size: Some(size), ..Reconfigure::default() })
     }
 
     /// How many connections are dead and have not been replaced, after all that the kernel has told by now.

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             ("servers", servers::TESTS),
             ("ioctl", device::by_ioctl::TESTS),
             ("netlink", device::by_netlink::TESTS),
+            ("recovery", device::recovery::TESTS),
         ],
         programs: &[("nbd", env!("CARGO_BIN_EXE_nbd"))],
         scratch: concat!(env!("CARGO_TARGET_TMPDIR"), "/vm"),
