@@ -97,11 +97,13 @@ impl Detach {
         // The attribute exists for devices that were made by netlink, even if nothing is in it.
         let interface = if attribute("backend")?.is_some() { Interface::Netlink } else { Interface::Ioctl };
         let ended = match interface {
-            Interface::Netlink => self.end_netlink(system, device, &task),
+            Interface::Netlink => {
+                self.end_netlink(system, device, has_keeper(&**system, device, &task, owner.as_ref()))
+            }
             Interface::Ioctl => self.end_ioctl(system, device, owner.as_ref()),
         };
         // An owner who lives has yet to see who asked, and clears up himself.
-        if !record_is_fresh(system, device, &task) {
+        if !has_keeper(&**system, device, &task, owner.as_ref()) {
             record::remove(&**system, device);
         }
         ended?;
@@ -109,9 +111,8 @@ impl Detach {
     }
 
     /// By netlink it is over when the kernel has answered; a user can only keep the name.
-    fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId, task: &str) -> Result<(), Error> {
-        if self.force && record_is_fresh(system, device, task) && until(&**system, OWNER, || is_gone(&**system, device))
-        {
+    fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId, kept: bool) -> Result<(), Error> {
+        if self.force && kept && until(&**system, OWNER, || is_gone(&**system, device)) {
             return Ok(());
         }
         within(self.patience, device, netlink_disconnect(system, device))
@@ -148,10 +149,10 @@ fn is_gone(system: &dyn System, device: DeviceId) -> bool {
     system.attribute(device, "pid").is_ok_and(|pid| pid.is_none())
 }
 
-/// Whether there is a note by somebody who may still be there to be asked.
-fn record_is_fresh(system: &Arc<dyn System>, device: DeviceId, task: &str) -> bool {
-    let lives = task.parse().ok().and_then(|task| system.process(task)).is_some();
-    lives && record::read(&**system, device, task).is_some()
+/// Whether there is a note by somebody who lives, and so may see what is asked of him.
+fn has_keeper(system: &dyn System, device: DeviceId, task: &str, owner: Option<&Process>) -> bool {
+    let lives = owner.is_some_and(|owner| system.process(owner.pid).is_some());
+    lives && record::read(system, device, task).is_some()
 }
 
 /// Whether the server does something, or has nothing to do.

@@ -1,5 +1,6 @@
 //! New connections for dead ones.
 
+use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -113,8 +114,11 @@ pub(crate) fn a_grown_export_is_followed_when_asked() {
     served.kill();
     set_size(2 * SIZE);
     let served = Served::start();
-    // It waits for the new connection, and the kernel is told of the size with it.
-    assert_eq!(read_direct(&open_direct(&path), 4096, 0).unwrap(), [0; 4096]);
+    assert_eq!(read_direct(&open_direct(&path), 4096, 0).unwrap(), [0; 4096], "it waits for the new connection");
+    // The kernel is told of the size behind that.
+    while open_direct(&path).seek(SeekFrom::End(0)).unwrap() < 2 * SIZE {
+        thread::yield_now();
+    }
     assert_eq!(read_direct(&open_direct(&path), 4096, 2 * SIZE - 4096).unwrap(), [0; 4096]);
     stopper.stop();
     let device = watching.join().unwrap();
