@@ -33,10 +33,14 @@ mod linux;
 mod netlink;
 mod owned;
 mod record;
+#[cfg(test)]
+mod recorded;
 mod socket;
 mod status;
 mod supervisor;
 mod system;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 pub use attach::{Attach, Interface, netlink_available};

@@ -48,7 +48,7 @@ impl Links {
         // First of all, so that no death is missed.
         let notices = match session.events_group().map(|group| system.notices(group)) {
             Some(Err(source)) => {
-                return Err(Error::Step { step: Step::NetlinkEvents, device: wanted, source, advice: None });
+                return Err(advice::refused(&**system, Step::NetlinkEvents, wanted, Failure::Io(source)));
             }
             Some(Ok(notices)) => Some(notices),
             None => None,

@@ -25,14 +25,14 @@ mod uapi;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use change::{ClientFlags, Connect, Reconfigure};
 #[cfg(feature = "_fuzzing")]
 pub(crate) use events::parse as parse_events;
 pub(crate) use events::{Event, Events};
 pub(crate) use failure::Failure;
-#[cfg(feature = "_fuzzing")]
+#[cfg(any(test, feature = "_fuzzing"))]
 pub(crate) use failure::Malformed;
 pub(crate) use family::Group;
 pub(crate) use session::Session;

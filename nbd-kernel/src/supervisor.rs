@@ -245,3 +245,49 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Delays;
+
+    const FIRST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_secs(1000);
+
+    #[test]
+    fn each_failure_doubles_the_delay_up_to_the_longest() {
+        let mut delays = Delays::new(FIRST, LONGEST);
+        let waited: Vec<_> = (0..7).map(|_| delays.failed().as_secs()).collect();
+        assert_eq!(waited, [60, 120, 240, 480, 960, 1000, 1000]);
+    }
+
+    #[test]
+    fn the_first_death_is_not_waited_for_and_begins_anew() {
+        let mut delays = Delays::new(FIRST, LONGEST);
+        delays.failed();
+        delays.failed();
+        assert_eq!(delays.lost(), Duration::ZERO);
+        assert_eq!(delays.failed(), FIRST);
+    }
+
+    #[test]
+    fn a_connection_that_dies_young_counts_as_a_failure() {
+        let mut delays = Delays::new(FIRST, LONGEST);
+        assert_eq!(delays.lost(), Duration::ZERO);
+        for delay in [60, 120, 240] {
+            delays.mended();
+            assert_eq!(delays.lost().as_secs(), delay);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_has_lived_for_long_is_mended_at_once() {
+        // Every life is long here.
+        let mut delays = Delays::new(Duration::ZERO, Duration::ZERO);
+        delays.mended();
+        delays.next = FIRST;
+        assert_eq!(delays.lost(), Duration::ZERO);
+        assert_eq!(delays.next, Duration::ZERO);
+    }
+}

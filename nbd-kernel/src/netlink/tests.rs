@@ -6,7 +6,7 @@ mod events;
 mod family;
 mod kernel;
 mod lengths;
-mod octets;
+pub(crate) mod octets;
 mod requests;
 mod script;
 mod status;

@@ -3,20 +3,20 @@
 use netlink_packet_core::{NLM_F_CAPPED, NLMSG_ERROR};
 
 /// Of the script's wire.
-pub(super) const PORT: u32 = 77;
+pub(crate) const PORT: u32 = 77;
 /// The driver's number.
-pub(super) const FAMILY: u16 = 28;
+pub(crate) const FAMILY: u16 = 28;
 /// The number of the driver's group.
-pub(super) const GROUP: u32 = 7;
+pub(crate) const GROUP: u32 = 7;
 /// The controller's number.
-pub(super) const CONTROLLER: u16 = 16;
+pub(crate) const CONTROLLER: u16 = 16;
 /// The command that the controller answers with.
-pub(super) const NEWFAMILY: u8 = 1;
+pub(crate) const NEWFAMILY: u8 = 1;
 
 /// The number of the first request behind the search for the family.
-pub(super) const FIRST: u32 = 2;
+pub(crate) const FIRST: u32 = 2;
 
-pub(super) fn message(kind: u16, flags: u16, sequence: u32, port: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn message(kind: u16, flags: u16, sequence: u32, port: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = (16 + payload.len() as u32).to_ne_bytes().to_vec();
     out.extend([kind, flags].map(u16::to_ne_bytes).concat());
     out.extend([sequence, port].map(u32::to_ne_bytes).concat());
@@ -26,24 +26,24 @@ pub(super) fn message(kind: u16, flags: u16, sequence: u32, port: u32, payload: 
 }
 
 /// A message of a family to our port.
-pub(super) fn answer(family: u16, sequence: u32, command: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn answer(family: u16, sequence: u32, command: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
     message(family, 0, sequence, PORT, &[vec![command, 1, 0, 0], attributes.concat()].concat())
 }
 
 /// As an acknowledgement of a request of 16 bytes.
-pub(super) fn ended(sequence: u32, code: i32) -> Vec<u8> {
+pub(crate) fn ended(sequence: u32, code: i32) -> Vec<u8> {
     let payload = [code.to_ne_bytes().to_vec(), echo(16)].concat();
     message(NLMSG_ERROR, NLM_F_CAPPED, sequence, PORT, &payload)
 }
 
 /// A request of this length, as it comes back.
-pub(super) fn echo(length: u32) -> Vec<u8> {
+pub(crate) fn echo(length: u32) -> Vec<u8> {
     let mut out = length.to_ne_bytes().to_vec();
     out.resize(length as usize, 0xee);
     out
 }
 
-pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     // Of a list that is too long, as many bits as there are.
     let length = (4 + value.len()) as u16;
     let mut out = [length, kind].map(u16::to_ne_bytes).concat();
@@ -52,17 +52,17 @@ pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     out
 }
 
-pub(super) fn number(kind: u16, value: u32) -> Vec<u8> {
+pub(crate) fn number(kind: u16, value: u32) -> Vec<u8> {
     attribute(kind, &value.to_ne_bytes())
 }
 
 /// A group in the controller's answer.
-pub(super) fn group(name: &str, id: u32) -> Vec<u8> {
+pub(crate) fn group(name: &str, id: u32) -> Vec<u8> {
     attribute(1, &[attribute(1, &[name.as_bytes(), &[0]].concat()), number(2, id)].concat())
 }
 
 /// What the controller says of the driver.
-pub(super) fn family() -> Vec<Vec<u8>> {
+pub(crate) fn family() -> Vec<Vec<u8>> {
     vec![
         attribute(2, b"nbd\0"),
         attribute(1, &FAMILY.to_ne_bytes()),
@@ -74,23 +74,23 @@ pub(super) fn family() -> Vec<Vec<u8>> {
 }
 
 /// The answer of the kernel to CONNECT.
-pub(super) fn connected(sequence: u32, index: u32) -> Vec<u8> {
+pub(crate) fn connected(sequence: u32, index: u32) -> Vec<u8> {
     answer(FAMILY, sequence, 1, &[number(1, index)])
 }
 
 /// The list of devices of these indices and states.
-pub(super) fn devices(states: &[(u32, u8)]) -> Vec<u8> {
+pub(crate) fn devices(states: &[(u32, u8)]) -> Vec<u8> {
     let items =
         states.iter().map(|(index, state)| attribute(1, &[number(1, *index), attribute(2, &[*state])].concat()));
     attribute(9, &items.collect::<Vec<_>>().concat())
 }
 
 /// The answer of the kernel to STATUS.
-pub(super) fn listed(sequence: u32, list: Vec<u8>) -> Vec<u8> {
+pub(crate) fn listed(sequence: u32, list: Vec<u8>) -> Vec<u8> {
     answer(FAMILY, sequence, 5, &[list])
 }
 
 /// A message to the group.
-pub(super) fn link_dead(index: u32) -> Vec<u8> {
+pub(crate) fn link_dead(index: u32) -> Vec<u8> {
     message(FAMILY, 0, 0, 0, &[vec![4, 1, 0, 0], number(1, index)].concat())
 }

@@ -1,0 +1,86 @@
+//! The recorded kernel in the place of the real one.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::kernel::Kernel;
+use super::news::{Member, Unread};
+use super::node::Node;
+use super::wire::KernelEnd;
+use crate::device_id::DeviceId;
+use crate::netlink::{Group, Wire};
+use crate::system::{Call, Notices, System};
+
+impl System for Kernel {
+    fn open_node(&self, device: DeviceId) -> io::Result<OwnedFd> {
+        let mut state = self.enter("open", format!("open {}", device.0))?;
+        if !state.disks.contains_key(&device.0) {
+            return Err(Errno::NOENT.into());
+        }
+        let (node, given) = Node::open(device.0);
+        state.nodes.push(node);
+        Ok(given)
+    }
+
+    fn ioctl(&self, node: BorrowedFd<'_>, call: Call<'_>) -> io::Result<()> {
+        self.ioctl_of(node, call)
+    }
+
+    fn netlink(&self) -> io::Result<Box<dyn Wire>> {
+        self.state().faults.strike("netlink")?;
+        Ok(Box::new(KernelEnd::new(self)))
+    }
+
+    fn notices(&self, _: Group) -> io::Result<Box<dyn Notices>> {
+        let mut state = self.enter("join", "join".to_owned())?;
+        let unread = Unread::new();
+        state.members.push(unread.clone());
+        Ok(Box::new(Member(unread)))
+    }
+
+    fn devices(&self) -> io::Result<Vec<DeviceId>> {
+        let mut state = self.state();
+        state.faults.strike("list")?;
+        Ok(state.disks.keys().copied().map(DeviceId).collect())
+    }
+
+    fn attribute(&self, device: DeviceId, name: &'static str) -> io::Result<Option<String>> {
+        let mut state = self.state();
+        state.faults.strike(name)?;
+        state.sweep();
+        Ok(state.disks.get(&device.0).and_then(|disk| disk.attribute(name)))
+    }
+
+    fn set_attribute(&self, device: DeviceId, name: &'static str, value: &str) -> io::Result<()> {
+        let mut state = self.enter("write", format!("write {name} {value}"))?;
+        state.disk(device.0).set.insert(name, value.to_owned());
+        Ok(())
+    }
+
+    fn queues(&self, device: DeviceId) -> usize {
+        self.state().disk(device.0).sockets.len()
+    }
+
+    fn largest_block(&self) -> u32 {
+        self.state().largest_block
+    }
+
+    fn holders(&self, _: DeviceId) -> Vec<String> {
+        self.state().holders.clone()
+    }
+
+    fn process_name(&self, pid: u32) -> Option<String> {
+        self.state().processes.get(&pid).cloned()
+    }
+
+    fn pause(&self, time: Duration) {
+        let mut state = self.state();
+        state.pauses.push(time);
+        if state.threads {
+            drop(self.wait(state));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The library against a kernel that records what it is asked for.
+
+mod deaths;
+mod detach;
+mod geometry;
+mod hygiene;
+mod interfaces;
+mod ioctl_end;
+mod ioctl_failures;
+mod ioctl_order;
+mod ioctl_threads;
+mod netlink_failures;
+mod netlink_requests;
+mod owner;
+mod passing;
+mod queue;
+mod refusals;
+mod replace;
+mod status;
+mod stubborn;
+mod supervisor;
+mod support;
