@@ -19,3 +19,4 @@ mod wire;
 pub(crate) use connections::{Offer, name_of, negotiated};
 pub(crate) use disk::FIRST;
 pub(crate) use kernel::Kernel;
+pub(crate) use state::Answer;

@@ -23,6 +23,10 @@ impl Unread {
         Arc::new(Self { news: Mutex::default(), readable })
     }
 
+    pub(super) fn is_left(&self) -> bool {
+        !self.news.lock().unwrap().is_empty()
+    }
+
     pub(super) fn tell(&self, news: Result<Event, Errno>) {
         let mut unread = self.news.lock().unwrap();
         unread.push_back(news);

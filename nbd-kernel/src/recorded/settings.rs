@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use super::disk::Disk;
 use super::kernel::Kernel;
+use super::state::Answer;
 use crate::attach::Interface;
 use crate::device_id::DeviceId;
 use crate::netlink::Event;
@@ -67,7 +67,7 @@ impl Kernel {
     }
 
     /// The answer to a request is made by this of its number.
-    pub(crate) fn answer(&self, request: &'static str, with: fn(u32) -> Vec<Vec<u8>>) {
+    pub(crate) fn answer(&self, request: &'static str, with: Answer) {
         self.state().odd = Some((request, with));
     }
 
@@ -97,7 +97,7 @@ impl Kernel {
     /// Another process has attached it.
     pub(crate) fn attach_foreign(&self, device: u32, interface: Interface, pid: u32) {
         let mut state = self.state();
-        let disk = state.disks.entry(device).or_insert_with(Disk::default);
+        let disk = state.disks.entry(device).or_default();
         disk.pid = Some(pid);
         disk.interface = interface;
     }
@@ -114,6 +114,14 @@ impl Kernel {
         let socket = Arc::clone(&self.state().disk(device).sockets[number]);
         shutdown(&*socket, Shutdown::Both).unwrap();
         self.tell(Event::LinkDead(device));
+    }
+
+    /// Waits until all news have been taken.
+    pub(crate) fn await_heard(&self) {
+        let mut state = self.state();
+        while state.members.iter().any(|member| member.is_left()) {
+            state = self.wait(state);
+        }
     }
 
     /// News for the group.

@@ -12,6 +12,9 @@ use super::faults::Faults;
 use super::news::Unread;
 use super::node::Node;
 
+/// Datagrams, made of the number of a request.
+pub(crate) type Answer = fn(u32) -> Vec<Vec<u8>>;
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) record: Vec<(String, ThreadId)>,
@@ -30,8 +33,8 @@ pub(super) struct State {
     pub(super) polite: bool,
     pub(super) family: bool,
     pub(super) group: bool,
-    /// Datagrams in the place of the answer to a request, made of its number.
-    pub(super) odd: Option<(&'static str, fn(u32) -> Vec<Vec<u8>>)>,
+    /// Datagrams in the place of the answer to a request.
+    pub(super) odd: Option<(&'static str, Answer)>,
     pub(super) holders: Vec<String>,
     pub(super) processes: BTreeMap<u32, String>,
     pub(super) largest_block: u32,

@@ -93,7 +93,7 @@ fn connect(state: &mut State, request: &Request) -> Result<u32, Errno> {
     let index = match request.index {
         Some(index) if state.is_busy(index) => return Err(Errno::BUSY),
         Some(index) => index,
-        None => (FIRST..).find(|device| !state.is_busy(*device)).unwrap(),
+        None => (FIRST..FIRST + 10).find(|device| !state.is_busy(*device)).unwrap(),
     };
     let several = u64::from(TransmissionFlags::CAN_MULTI_CONN.bits());
     let (Some(size), Some(block_size), Some(flags)) = (request.size, request.block_size, request.server_flags) else {

@@ -7,7 +7,7 @@ use super::support::{by_netlink, count, device, errno_of, step_of};
 use crate::attach::Attach;
 use crate::error::{Error, Step};
 use crate::netlink::tests::octets::{FAMILY, answer, attribute, connected, ended, message};
-use crate::recorded::{FIRST, Kernel, Offer};
+use crate::recorded::{Answer, FIRST, Kernel, Offer};
 
 fn attach(kernel: &Kernel, how: &Attach) -> Error {
     let (connection, _server) = Offer::default().connect();
@@ -67,7 +67,7 @@ fn a_device_that_never_shows_its_size_is_taken_back() {
 
 #[test]
 fn an_answer_that_makes_no_sense_is_told_and_not_believed() {
-    let odd: [(fn(u32) -> Vec<Vec<u8>>, &str); 6] = [
+    let odd: [(Answer, &str); 6] = [
         (|sequence| vec![ended(sequence, 0)], "is missing"),
         (|sequence| vec![connected(sequence, 1), ended(sequence, 0)], "1 answers"),
         (|sequence| vec![connected(sequence, FIRST), connected(sequence, FIRST), ended(sequence, 0)], "comes twice"),

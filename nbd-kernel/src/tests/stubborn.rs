@@ -12,12 +12,12 @@ use crate::recorded::{FIRST, Kernel, Offer};
 #[test]
 fn a_drop_ends_though_the_kernel_never_answers_by_netlink() {
     let kernel = Kernel::new();
-    let (device, _servers) = attached(&kernel, 1);
+    let (device, servers) = attached(&kernel, 1);
     kernel.hang("NL_DISCONNECT");
     must_end(move || drop(device));
     assert_eq!(count(&kernel, "NL_DISCONNECT"), 2);
     // Before the second try, what hung was given a chance to end.
-    assert!(_servers[0].peek_end());
+    assert!(servers[0].peek_end());
     kernel.release();
 }
 

@@ -110,6 +110,8 @@ fn nothing_is_connected_while_all_is_well() {
     let watch = Watch::start(device, move || asked.connect(), false);
     kernel.tell(Event::LinkDead(FIRST + 1));
     kernel.tell(Event::Overrun);
+    let hearing = kernel.clone();
+    must_end(move || hearing.await_heard());
     drop(watch.stop());
     assert_eq!(host.attempts.load(Ordering::SeqCst), 0);
 }
