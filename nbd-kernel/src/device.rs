@@ -76,7 +76,8 @@ pub struct Device {
     warnings: Vec<String>,
     /// Since when all sockets are shut without a word.
     silent_since: Option<Instant>,
-    over: bool,
+    /// How it ended, as far as this is known.
+    over: Option<Ended>,
 }
 
 /// How the kernel was told.
@@ -115,7 +116,7 @@ impl Device {
             record: None,
             warnings: Vec::new(),
             silent_since: None,
-            over: false,
+            over: None,
         }
     }
 
@@ -147,7 +148,7 @@ impl Device {
             if let Way::Ioctl { running, .. } = &self.way {
                 if let Some(ended) = running.wait(Some(Instant::now())) {
                     ended?;
-                    self.over = true;
+                    self.over = Some(Ended::ServerGone);
                     return Err(Error::EndedEarly(self.id));
                 }
             }
@@ -265,8 +266,8 @@ impl Device {
 
     /// How it is doing right now.
     pub(crate) fn look(&mut self) -> Result<Life, Error> {
-        if self.over {
-            return Ok(Life::Over(Ended::Detached));
+        if let Some(ended) = self.over {
+            return Ok(Life::Over(ended));
         }
         let still_wanted = self.record.as_ref().is_none_or(|record| !record.end_is_wanted());
         let links = match &mut self.way {
@@ -278,9 +279,10 @@ impl Device {
                     }
                     return Ok(Life::Well);
                 };
-                self.over = true;
                 // The kernel does not tell who asked.
-                return ended.map(|ended| Life::Over(if still_wanted { ended } else { Ended::Detached }));
+                let ended = ended.map(|ended| if still_wanted { ended } else { Ended::Detached });
+                self.over = Some(*ended.as_ref().unwrap_or(&Ended::ServerGone));
+                return ended.map(Life::Over);
             }
             Way::Netlink(_) if !still_wanted => {
                 self.end()?;
@@ -290,7 +292,7 @@ impl Device {
         };
         let pid = self.system.attribute(self.id, "pid");
         if pid.map_err(|error| advice::failed(&*self.system, Step::Sysfs("pid"), self.id, error))?.is_none() {
-            self.over = true;
+            self.over = Some(Ended::Detached);
             return Ok(Life::Over(Ended::Detached));
         }
         let dead = links.dead()?;
@@ -306,7 +308,7 @@ impl Device {
         if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
             return Ok(Life::Well);
         }
-        self.over = true;
+        self.over = Some(Ended::Detached);
         Ok(Life::Over(Ended::Detached))
     }
 
@@ -396,7 +398,7 @@ impl Device {
         if self.interface() == Interface::Ioctl {
             return Err(Box::new(self));
         }
-        self.over = true;
+        self.over = Some(Ended::Detached);
         if let Some(record) = &mut self.record {
             record.leave();
         }
@@ -409,10 +411,10 @@ impl Device {
     }
 
     fn end(&mut self) -> Result<Detached, Error> {
-        if self.over {
+        if self.over.is_some() {
             return Ok(Detached::default());
         }
-        self.over = true;
+        self.over = Some(Ended::Detached);
         self.opener = None;
         match &mut self.way {
             Way::Ioctl { running, sockets } => owned::end_ioctl(&self.system, self.id, running, sockets),

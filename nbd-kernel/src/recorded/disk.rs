@@ -11,8 +11,8 @@ use rustix::net::{Shutdown, shutdown};
 use super::node::is_hung_up;
 use crate::attach::Interface;
 
-/// The first device's number. No real kernel has so many devices: what is kept of one below `/run` is of a test.
-pub(crate) const FIRST: u32 = 40_000;
+/// The first device's number; not 0, which a forgotten number could be.
+pub(crate) const FIRST: u32 = 5;
 
 #[derive(Debug)]
 pub(super) struct Disk {

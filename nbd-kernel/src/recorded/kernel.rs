@@ -1,11 +1,13 @@
 //! The kernel, and what it does when it is called.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use tempfile::TempDir;
 
 use super::name_of;
 use super::node::is_hung_up;
@@ -21,6 +23,7 @@ pub(crate) struct Kernel(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    notes: OnceLock<TempDir>,
 }
 
 impl Kernel {
@@ -56,6 +59,11 @@ impl Kernel {
             .filter(|(kept, _)| kept.split(' ').next() == Some(call))
             .map(|(_, thread)| *thread)
             .collect()
+    }
+
+    /// Where notes are kept.
+    pub(crate) fn notes_dir(&self) -> PathBuf {
+        self.0.notes.get_or_init(|| TempDir::new().unwrap()).path().to_owned()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

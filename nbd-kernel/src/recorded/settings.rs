@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
+use rustix::process::Signal;
 
 use super::kernel::Kernel;
 use super::state::Answer;
 use crate::attach::Interface;
-use crate::device_id::DeviceId;
 use crate::netlink::Event;
-use crate::record;
+use crate::system::{Process, Traffic};
 
 impl Kernel {
     /// Without the netlink family.
@@ -43,6 +43,11 @@ impl Kernel {
     /// A call comes back only after [`release`](Self::release).
     pub(crate) fn hang(&self, call: &'static str) {
         self.state().faults.hang(call);
+    }
+
+    /// Time does not go on before [`release`](Self::release).
+    pub(crate) fn hang_pauses(&self) {
+        self.hang("pause");
     }
 
     /// What hangs goes on.
@@ -85,8 +90,19 @@ impl Kernel {
         self.state().holders = holders.iter().map(|&who| who.to_owned()).collect();
     }
 
-    pub(crate) fn set_process(&self, pid: u32, name: &str) {
-        self.state().processes.insert(pid, name.to_owned());
+    /// A process lives, and this is one of its tasks.
+    pub(crate) fn set_process(&self, task: u32, pid: u32, name: &str) {
+        self.state().processes.insert(task, Process { pid, name: name.to_owned() });
+    }
+
+    /// Owners end by this signal, and by no other.
+    pub(crate) fn set_mortal(&self, signal: Signal) {
+        self.state().mortal = Some(signal);
+    }
+
+    /// What is seen of the requests in flight and of those that are finished, one after the other; the last one stays.
+    pub(crate) fn set_traffic(&self, seen: &[(u64, u64)]) {
+        self.state().traffic = seen.iter().map(|&(in_flight, finished)| Traffic { in_flight, finished }).collect();
     }
 
     /// Somebody has it open, or not any more.
@@ -104,7 +120,6 @@ impl Kernel {
 
     /// Another process detaches it.
     pub(crate) fn detach_foreign(&self, device: u32) {
-        record::remove(DeviceId(device));
         self.state().disk(device).finish();
         self.tell_change();
     }

@@ -1,16 +1,18 @@
 //! All that the recorded kernel keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::Signal;
 
 use super::disk::{Disk, FIRST};
 use super::faults::Faults;
 use super::news::Unread;
 use super::node::Node;
+use crate::system::{Process, Traffic};
 
 /// Datagrams, made of the number of a request.
 pub(crate) type Answer = fn(u32) -> Vec<Vec<u8>>;
@@ -36,7 +38,12 @@ pub(super) struct State {
     /// Datagrams in the place of the answer to a request.
     pub(super) odd: Option<(&'static str, Answer)>,
     pub(super) holders: Vec<String>,
-    pub(super) processes: BTreeMap<u32, String>,
+    /// By each of their tasks.
+    pub(super) processes: BTreeMap<u32, Process>,
+    /// The signal that ends owners.
+    pub(super) mortal: Option<Signal>,
+    /// What is seen of any device, one after the other.
+    pub(super) traffic: VecDeque<Traffic>,
     pub(super) largest_block: u32,
 }
 
@@ -58,6 +65,8 @@ impl Default for State {
             odd: None,
             holders: Vec::new(),
             processes: BTreeMap::new(),
+            mortal: None,
+            traffic: VecDeque::new(),
             largest_block: 4096,
         }
     }

@@ -2,17 +2,20 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::Signal;
 
+use super::disk::Disk;
 use super::kernel::Kernel;
 use super::news::{Member, Unread};
 use super::node::Node;
 use super::wire::KernelEnd;
 use crate::device_id::DeviceId;
 use crate::netlink::{Group, Wire};
-use crate::system::{Call, Notices, System};
+use crate::system::{Call, Notices, Process, System, Traffic};
 
 impl System for Kernel {
     fn open_node(&self, device: DeviceId) -> io::Result<OwnedFd> {
@@ -64,6 +67,24 @@ impl System for Kernel {
         self.state().disk(device.0).sockets.len()
     }
 
+    fn traffic(&self, _: DeviceId) -> Option<Traffic> {
+        let mut state = self.state();
+        // The last one stays.
+        if state.traffic.len() > 1 { state.traffic.pop_front() } else { state.traffic.front().copied() }
+    }
+
+    fn notes(&self) -> PathBuf {
+        self.notes_dir()
+    }
+
+    fn signal(&self, pid: u32, signal: Signal) {
+        let mut state = self.state();
+        state.keep(format!("signal {pid} {}", signal.as_raw()));
+        if state.mortal == Some(signal) {
+            state.disks.values_mut().filter(|disk| disk.pid == Some(pid)).for_each(Disk::finish);
+        }
+    }
+
     fn largest_block(&self) -> u32 {
         self.state().largest_block
     }
@@ -72,13 +93,16 @@ impl System for Kernel {
         self.state().holders.clone()
     }
 
-    fn process_name(&self, pid: u32) -> Option<String> {
-        self.state().processes.get(&pid).cloned()
+    fn process(&self, task: u32) -> Option<Process> {
+        self.state().processes.get(&task).cloned()
     }
 
     fn pause(&self, time: Duration) {
         let mut state = self.state();
         state.pauses.push(time);
+        while state.faults.hangs("pause") {
+            state = self.wait(state);
+        }
         if state.threads {
             drop(self.wait(state));
         }

@@ -1,15 +1,18 @@
 //! The end of a device that is another's.
 
 use std::time::Duration;
+use std::{fs, thread};
 
 use nbd_testkit::must_end;
 use rustix::io::Errno;
+use rustix::process::Signal;
 
-use super::support::{count, device, errno_of, step_of};
-use crate::attach::Interface;
+use super::support::{attached_as, count, device, errno_of, step_of};
+use crate::attach::{Attach, Interface};
 use crate::detach::Detach;
+use crate::device::Ended;
 use crate::error::{Error, Step};
-use crate::recorded::{FIRST, Kernel};
+use crate::recorded::{FIRST, Kernel, Offer};
 
 fn foreign(interface: Interface) -> Kernel {
     let kernel = Kernel::new();
@@ -43,7 +46,9 @@ fn each_device_is_ended_by_the_interface_that_made_it() {
 fn a_device_in_use_stays_and_its_users_are_named() {
     for interface in [Interface::Netlink, Interface::Ioctl] {
         let kernel = foreign(interface);
-        kernel.set_holders(&["mounted on /mnt", "held open by nbd (process 77)", "held open by cat (process 7)"]);
+        // The kernel names a thread of it.
+        kernel.set_process(77, 70, "nbd");
+        kernel.set_holders(&["mounted on /mnt", "held open by nbd (process 70)", "held open by cat (process 7)"]);
         let error = Detach::new().detach_on(&kernel.system(), device(0)).unwrap_err();
         let Error::InUse { holders, .. } = error else { panic!("{error}") };
         // Not the process that runs it.
@@ -56,49 +61,115 @@ fn a_device_in_use_stays_and_its_users_are_named() {
 #[test]
 fn who_runs_the_device_is_no_user_of_it() {
     let kernel = foreign(Interface::Ioctl);
-    kernel.set_holders(&["held open by nbd (process 77)"]);
+    kernel.set_process(77, 70, "nbd");
+    kernel.set_holders(&["held open by nbd (process 70)"]);
     Detach::new().detach_on(&kernel.system(), device(0)).unwrap();
 }
 
 #[test]
 fn force_ends_what_is_in_use_and_tells_who_still_has_it() {
-    for interface in [Interface::Netlink, Interface::Ioctl] {
-        let kernel = foreign(interface);
-        kernel.hold_open(FIRST, true);
-        kernel.set_holders(&["mounted on /mnt"]);
-        let detached = Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
-        assert_eq!(detached.still_held, ["mounted on /mnt"]);
-    }
+    let kernel = foreign(Interface::Netlink);
+    kernel.hold_open(FIRST, true);
+    kernel.set_holders(&["mounted on /mnt"]);
+    let detached = Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
+    assert_eq!(detached.still_held, ["mounted on /mnt"]);
 }
 
 #[test]
-fn a_server_that_does_not_hang_up_needs_force() {
+fn an_owner_that_does_not_let_go_is_told_of() {
     let kernel = foreign(Interface::Ioctl);
     kernel.have_rude_servers();
     let error = Detach::new().detach_on(&kernel.system(), device(0)).unwrap_err();
     assert!(matches!(error, Error::TimedOut { what: "its end", .. }), "{error}");
-    assert_eq!(count(&kernel, "CLEAR_SOCK"), 0);
-    Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
-    assert_eq!(count(&kernel, "CLEAR_SOCK"), 1);
-    assert!(!kernel.is_attached(FIRST));
+    // Neither cleared nor killed without force.
+    assert_eq!(kernel.calls(), [format!("open {FIRST}"), "DISCONNECT".to_owned(), format!("close {FIRST}")]);
 }
 
 #[test]
-fn a_disconnect_that_hangs_is_given_up_and_force_clears_the_sockets() {
+fn force_asks_the_owner_then_tells_him_then_kills_him() {
+    for (mortal, signals) in [(Signal::TERM, &["signal 70 15"][..]), (Signal::KILL, &["signal 70 15", "signal 70 9"])] {
+        let kernel = Kernel::new();
+        kernel.attach_foreign(FIRST, Interface::Ioctl, 70);
+        kernel.set_process(70, 70, "nbd");
+        kernel.set_mortal(mortal);
+        let notes = kernel.notes_dir();
+        let detached = Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
+        assert_eq!(detached.still_held, [] as [&str; 0]);
+        // Nothing that could hang where the owner hangs.
+        assert_eq!(kernel.calls(), signals);
+        // First there was time for an owner who looks for the request, and no request is left for the next one.
+        assert!(kernel.pauses().iter().sum::<Duration>() >= Duration::from_secs(4));
+        assert_eq!(fs::read_dir(notes).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn an_owner_that_does_not_die_is_told_of() {
+    let kernel = foreign(Interface::Ioctl);
+    kernel.set_process(77, 77, "nbd");
+    let error = Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap_err();
+    assert!(matches!(error, Error::TimedOut { what: "its end", .. }), "{error}");
+}
+
+#[test]
+fn this_process_is_not_killed_for_a_device_of_its_own() {
+    let kernel = Kernel::new();
+    let pid = std::process::id();
+    kernel.attach_foreign(FIRST, Interface::Ioctl, pid);
+    kernel.set_process(pid, pid, "test");
+    Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
+    assert_eq!(count(&kernel, "signal"), 0);
+    assert_eq!(count(&kernel, "DISCONNECT"), 1);
+}
+
+#[test]
+fn without_force_no_request_in_flight_is_lost_to_a_server_that_is_silent() {
+    for interface in [Interface::Netlink, Interface::Ioctl] {
+        let kernel = foreign(interface);
+        kernel.set_traffic(&[(1, 5)]);
+        let error = Detach::new().detach_on(&kernel.system(), device(0)).unwrap_err();
+        assert!(matches!(error, Error::ServerSilent(_)), "{error}");
+        assert_eq!(kernel.calls(), [] as [&str; 0]);
+    }
+    // One that is finished, and one that has nothing to do.
+    for traffic in [&[(1, 5), (1, 5), (2, 6)][..], &[(1, 5), (1, 5), (0, 5)], &[(0, 5)]] {
+        let kernel = foreign(Interface::Netlink);
+        kernel.set_traffic(traffic);
+        Detach::new().detach_on(&kernel.system(), device(0)).unwrap();
+    }
+    let kernel = foreign(Interface::Netlink);
+    kernel.set_traffic(&[(1, 5)]);
+    Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
+}
+
+#[test]
+fn a_disconnect_that_hangs_is_given_up() {
     for (interface, call) in [(Interface::Netlink, "NL_DISCONNECT"), (Interface::Ioctl, "DISCONNECT")] {
         let kernel = foreign(interface);
         kernel.hang(call);
-        let detach = Detach::new().patience(Duration::from_secs(2));
-        let (system, polite) = (kernel.system(), detach.clone());
-        let error = must_end(move || polite.detach_on(&system, device(0)).unwrap_err());
+        let (system, detach) = (kernel.system(), Detach::new().patience(Duration::from_secs(1)));
+        let error = must_end(move || detach.detach_on(&system, device(0)).unwrap_err());
         assert!(matches!(error, Error::TimedOut { what: "the kernel's answer", .. }), "{error}");
-        assert_eq!(count(&kernel, "CLEAR_SOCK"), 0);
-
-        let system = kernel.system();
-        must_end(move || detach.force(true).detach_on(&system, device(0)).unwrap());
-        assert_eq!(count(&kernel, "CLEAR_SOCK"), 1);
         kernel.release();
     }
+}
+
+#[test]
+fn force_lets_an_owner_end_his_netlink_device_before_the_kernel_is_asked() {
+    let kernel = Kernel::new();
+    let origin = Attach::new().interface(Interface::Netlink).origin("nbd://here");
+    let (mut owned, _servers) = attached_as(&kernel, &origin, Offer::default(), 1);
+    kernel.set_process(std::process::id(), std::process::id(), "owner");
+    kernel.take_calls();
+    kernel.hang_pauses();
+    let (system, detach) = (kernel.system(), Detach::new().force(true));
+    let detaching = thread::spawn(move || detach.detach_on(&system, device(0)).unwrap());
+    // The owner sees the request, and ends the device.
+    let ended = must_end(move || owned.wait(None).unwrap());
+    assert_eq!(ended, Some(Ended::Detached));
+    kernel.release();
+    must_end(move || detaching.join().unwrap());
+    assert_eq!(count(&kernel, "NL_DISCONNECT"), 1);
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn tcp_sockets_send_at_once_and_notice_a_peer_that_has_vanished() {
         assert_eq!(sockopt::tcp_keepidle(&ours).unwrap(), Duration::from_secs(60));
         assert_eq!(sockopt::tcp_keepintvl(&ours).unwrap(), Duration::from_secs(10));
         assert_eq!(sockopt::tcp_keepcnt(&ours).unwrap(), 6);
+        assert_eq!(sockopt::tcp_user_timeout(&ours).unwrap(), 120_000);
     }
 }
 

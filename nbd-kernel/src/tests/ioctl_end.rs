@@ -5,7 +5,8 @@ use rustix::io::Errno;
 use super::support::{by_ioctl, device, errno_of, step_of};
 use crate::device::{Device, Ended};
 use crate::error::{Error, Step};
-use crate::recorded::{Kernel, Offer};
+use crate::record;
+use crate::recorded::{FIRST, Kernel, Offer};
 
 /// However a device ends; 0 stands for all of it on newer kernels.
 const ENDS: [Result<(), Errno>; 5] =
@@ -41,7 +42,7 @@ fn an_end_that_was_asked_for_is_a_success_whatever_do_it_says() {
         kernel.end_with(result);
         let (device, _server) = attach(&kernel);
         assert_eq!(device.detach().unwrap().still_held, [] as [&str; 0], "{result:?}");
-        assert!(!kernel.is_attached(40_000));
+        assert!(!kernel.is_attached(FIRST));
     }
 }
 
@@ -64,7 +65,7 @@ fn an_end_that_says_it_never_began_is_an_error_asked_for_or_not() {
 #[test]
 fn an_end_before_the_device_could_be_used_is_told_as_such() {
     let kernel = Kernel::new();
-    kernel.set(40_000, "size", "0");
+    kernel.set(FIRST, "size", "0");
     let (connection, server) = Offer::default().connect();
     drop(server);
     let error = by_ioctl().device(device(0)).attach_on(&kernel.system(), vec![connection]).unwrap_err();
@@ -78,4 +79,18 @@ fn a_wait_that_is_over_before_the_device_is_tells_so() {
     let (mut device, _server) = attach(&kernel);
     assert_eq!(device.wait(Some(std::time::Duration::ZERO)).unwrap(), None);
     device.detach().unwrap();
+}
+
+#[test]
+fn an_end_that_another_process_wants_is_made_by_the_owner() {
+    let kernel = Kernel::new();
+    let (connection, _server) = Offer::default().connect();
+    let attach = by_ioctl().device(device(0)).origin("nbd://here");
+    let mut device = attach.attach_on(&kernel.system(), vec![connection]).unwrap();
+    kernel.take_calls();
+    record::request_end(&*kernel.system(), device.id());
+    assert_eq!(device.wait(None).unwrap(), Some(Ended::Detached));
+    assert!(kernel.calls().contains(&"DISCONNECT".to_owned()));
+    drop(device);
+    assert_eq!(std::fs::read_dir(kernel.notes_dir()).unwrap().count(), 0);
 }

@@ -89,7 +89,7 @@ fn a_device_that_is_attached_is_refused_at_once_and_its_owner_named() {
         let error = attach(&kernel, interface).unwrap_err();
         assert!(matches!(error, Error::AlreadyAttached { .. }), "{error}");
         assert!(error.to_string().ends_with("is attached already by process 77, which has ended since"), "{error}");
-        kernel.set_process(77, "nbd");
+        kernel.set_process(77, 77, "nbd");
         let error = attach(&kernel, interface).unwrap_err();
         assert!(error.to_string().ends_with("is attached already by nbd (process 77)"), "{error}");
         assert_eq!((count(&kernel, claim), kernel.pauses().len()), (0, 0));

@@ -36,7 +36,7 @@ fn everything_is_read_from_the_devices_attributes() {
     let offer = Offer::default().flags(TransmissionFlags::SEND_WRITE_ZEROES).shared();
     let (_device, _servers) = attached_as(&kernel, &by_netlink().identifier("mine"), offer, 2);
     let pid = std::process::id();
-    kernel.set_process(pid, "nbd");
+    kernel.set_process(pid, pid, "nbd");
     let queue = Queue {
         logical_block_size: 512,
         physical_block_size: 4096,
@@ -118,4 +118,17 @@ fn a_list_that_is_refused_is_an_error_with_its_step() {
     }
     let error = Usage::read(&Kernel::without_netlink()).unwrap_err();
     assert!(error.to_string().ends_with("modprobe nbd"), "{error}");
+}
+
+#[test]
+fn the_origin_is_told_as_long_as_the_same_process_has_the_device() {
+    let kernel = Kernel::new();
+    let (owned, _servers) = attached_as(&kernel, &by_netlink().origin("nbd://a\nb"), Offer::default(), 1);
+    let status = Status::read(&kernel, device(0)).unwrap().unwrap();
+    assert_eq!(status.origin.as_deref(), Some("nbd://a\\nb"));
+    assert!(status.since.is_some());
+    owned.leave().unwrap();
+    assert!(Status::read(&kernel, device(0)).unwrap().unwrap().origin.is_some());
+    kernel.attach_foreign(FIRST, Interface::Netlink, 77);
+    assert_eq!(Status::read(&kernel, device(0)).unwrap().unwrap().origin, None);
 }

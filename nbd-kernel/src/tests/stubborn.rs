@@ -4,10 +4,12 @@ use std::io::Read as _;
 use std::thread;
 
 use nbd_testkit::must_end;
+use rustix::net::{SendFlags, send};
 
 use super::support::{attached, attached_as, by_ioctl, count};
 use crate::error::Error;
 use crate::recorded::{FIRST, Kernel, Offer};
+use crate::socket;
 
 #[test]
 fn a_drop_ends_though_the_kernel_never_answers_by_netlink() {
@@ -68,6 +70,23 @@ fn a_call_that_hangs_on_its_socket_ends_with_it() {
     assert_eq!(must_end(move || device.detach().unwrap()).still_held, [] as [&str; 0]);
     server.join().unwrap();
     assert!(!kernel.is_attached(FIRST));
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_hung_up_on_before_the_kernel_would_wait_for_it() {
+    for deaf in [true, false] {
+        let kernel = Kernel::new();
+        let (device, _servers) = attached(&kernel, 1);
+        let socket = kernel.sockets(FIRST).remove(0);
+        while deaf && send(&*socket, &[0; 4096], SendFlags::DONTWAIT).is_ok() {}
+        kernel.hang("NL_DISCONNECT");
+        let detaching = thread::spawn(move || device.detach().unwrap());
+        let called = kernel.clone();
+        must_end(move || called.await_call("NL_DISCONNECT", 1));
+        assert_eq!(socket::is_dead(&socket), deaf);
+        kernel.release();
+        must_end(move || detaching.join().unwrap());
+    }
 }
 
 /// Whether the other end has been shut.
