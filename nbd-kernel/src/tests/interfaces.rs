@@ -46,12 +46,14 @@ fn a_life_is_by_one_interface_alone() {
 
 #[test]
 fn ioctl_is_no_way_out_when_netlink_refuses() {
-    for errno in [Errno::PERM, Errno::INVAL, Errno::BUSY, Errno::NOMEM, Errno::OPNOTSUPP, Errno::NOENT] {
-        let kernel = Kernel::new();
-        kernel.fail("CONNECT", errno);
-        let error = attach(&kernel, &Attach::new().device(device(0))).unwrap_err();
-        assert_eq!(errno_of(&error), Some(errno));
-        assert_eq!(ways(&kernel), (true, false), "{errno}");
+    for call in ["netlink", "GETFAMILY", "join", "CONNECT"] {
+        for errno in [Errno::PERM, Errno::INVAL, Errno::BUSY, Errno::NOMEM, Errno::OPNOTSUPP] {
+            let kernel = Kernel::new();
+            kernel.fail(call, errno);
+            let error = attach(&kernel, &Attach::new().device(device(0))).unwrap_err();
+            assert_eq!(errno_of(&error), Some(errno));
+            assert!(!ways(&kernel).1, "{call} {errno}");
+        }
     }
 }
 

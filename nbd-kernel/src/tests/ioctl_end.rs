@@ -5,6 +5,8 @@ use rustix::io::Errno;
 use super::support::{by_ioctl, device, errno_of, step_of};
 use crate::device::{Device, Ended};
 use crate::error::{Error, Step};
+use crate::geometry::Geometry;
+use crate::ioctl::{Claim, Running, Settings};
 use crate::record;
 use crate::recorded::{FIRST, Kernel, Offer};
 
@@ -43,6 +45,29 @@ fn an_end_that_was_asked_for_is_a_success_whatever_do_it_says() {
         let (device, _server) = attach(&kernel);
         assert_eq!(device.detach().unwrap().still_held, [] as [&str; 0], "{result:?}");
         assert!(!kernel.is_attached(FIRST));
+    }
+}
+
+// K3
+#[test]
+fn it_is_remembered_whether_the_end_was_asked_for() {
+    for result in ENDS {
+        for (ask, expected) in [
+            (Some(Running::disconnect as fn(&Running) -> Result<(), Error>), Ended::Detached),
+            (Some(Running::clear), Ended::Detached),
+            (None, Ended::ServerGone),
+        ] {
+            let kernel = Kernel::new();
+            kernel.end_with(result);
+            let (connection, server) = Offer::default().connect();
+            let geometry = Geometry::of_size(1 << 20, 512).unwrap();
+            let settings = Settings { geometry, timeout: 0, flags: connection.export().flags };
+            let claim = Claim::stake(&kernel.system(), device(0), &connection).unwrap();
+            let running = claim.start(&[connection], &settings).unwrap();
+            kernel.await_call("DO_IT", 1);
+            ask.map_or_else(|| drop(server), |ask| ask(&running).unwrap());
+            assert_eq!(running.wait(None).unwrap().unwrap(), expected, "{result:?}");
+        }
     }
 }
 
