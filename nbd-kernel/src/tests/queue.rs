@@ -33,7 +33,7 @@ fn the_largest_request_is_lowered_to_what_the_server_takes() {
         assert_eq!(written(before, offer(maximum)), [format!("write {NAME} {after}")], "{before} {maximum}");
     }
     // In whole blocks.
-    let large = Offer::default().blocks(16_384, 50_000);
+    let large = Offer::default().blocks(16_384, 60_000);
     assert_eq!(written("128", large), [format!("write {NAME} 48")]);
 }
 

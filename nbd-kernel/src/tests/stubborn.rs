@@ -61,6 +61,7 @@ fn a_call_that_hangs_on_its_socket_ends_with_it() {
     let kernel = Kernel::new();
     let (device, mut servers) = attached_as(&kernel, &by_ioctl(), Offer::default(), 1);
     kernel.hang("DISCONNECT");
+    kernel.hang("CLEAR_SOCK");
     let hung = kernel.clone();
     let server = thread::spawn(move || {
         // The server's end of it ends, too.
