@@ -81,7 +81,7 @@ fn another_export_is_refused_before_any_message() {
 }
 
 #[test]
-fn a_new_size_comes_with_its_connection_if_it_is_wanted() {
+fn a_new_size_is_told_behind_its_connection_if_it_is_wanted() {
     for size in [2 << 20, 1 << 19] {
         let kernel = Kernel::new();
         let (mut device, _servers) = attached_as(&kernel, &by_netlink(), Offer::default(), 1);
@@ -90,7 +90,9 @@ fn a_new_size_comes_with_its_connection_if_it_is_wanted() {
         let (connection, _server) = Offer::of_size(size + 7).connect();
         let socket = name_of(&connection);
         device.replace(connection, true).unwrap();
-        assert_eq!(kernel.calls(), [format!("RECONFIGURE index={FIRST} size={size} sockets=[{socket}]")]);
+        // Requests in flight wait for the connection, and the kernel waits for them before it takes a size.
+        let told = |what| format!("RECONFIGURE index={FIRST} {what}");
+        assert_eq!(kernel.calls(), [told(format!("sockets=[{socket}]")), told(format!("size={size}"))]);
         assert_eq!((device.export().size, device.geometry().size, device.geometry().unreachable), (size + 7, size, 7));
     }
 }

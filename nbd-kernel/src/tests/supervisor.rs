@@ -153,7 +153,7 @@ fn growth_is_passed_on_if_it_is_wanted() {
     let asked = host.clone();
     let watch = Watch::start(device, move || asked.connect(), true);
     kernel.kill_link(FIRST, 0);
-    await_call(&kernel, "RECONFIGURE", 1);
+    await_call(&kernel, "RECONFIGURE", 2);
     let device = watch.stop();
     assert_eq!((kernel.size(FIRST), device.export().size, device.geometry().size), (2 << 20, 2 << 20, 2 << 20));
 }
