@@ -19,6 +19,7 @@ use crate::ioctl::Running;
 use crate::links::Links;
 use crate::netlink::{ClientFlags, Reconfigure};
 use crate::record::Record;
+use crate::stopper::Stopper;
 use crate::system::System;
 use crate::waiting;
 
@@ -71,6 +72,7 @@ pub struct Device {
     warnings: Vec<String>,
     /// Since when all sockets are shut without a word.
     silent_since: Option<Instant>,
+    stopper: Stopper,
     over: bool,
 }
 
@@ -98,7 +100,11 @@ impl Device {
         export: Export,
         geometry: Geometry,
         client_flags: ClientFlags,
+        stopper: Stopper,
     ) -> Self {
+        if let Way::Ioctl { running, .. } = &way {
+            running.tell(stopper.clone());
+        }
         Self {
             system,
             id,
@@ -110,6 +116,7 @@ impl Device {
             record: None,
             warnings: Vec::new(),
             silent_since: None,
+            stopper,
             over: false,
         }
     }
@@ -217,27 +224,42 @@ impl Device {
         &self.warnings
     }
 
-    /// Waits until the device has ended or lost its last connection. `None` if neither comes in time.
+    /// Waits until the device has ended or lost its last connection. `None` if neither comes in time, or if it was
+    /// [stopped](Self::stopper).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Ended>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if let Way::Ioctl { running, .. } = &self.way {
-            let Some(ended) = running.wait(deadline) else { return Ok(None) };
-            self.over = true;
-            // The kernel does not tell who asked.
-            let by_another = self.record.as_ref().is_some_and(Record::is_removed);
-            return ended.map(|ended| Some(if by_another { Ended::Detached } else { ended }));
-        }
-        loop {
-            match self.look()? {
-                Life::Over(ended) => return Ok(Some(ended)),
-                Life::Lost(dead) if self.connections() == dead => return Ok(Some(Ended::ServerGone)),
-                Life::Lost(_) | Life::Well => {}
+        while !self.stopper.is_stopped() {
+            if let Some(ended) = self.ended()? {
+                return Ok(Some(ended));
             }
             let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Ok(None);
             }
-            waiting::readable(self.notices().as_slice(), left.min(TICK));
+            let descriptors: Vec<_> = self.notices().into_iter().chain([self.stopper.event()]).collect();
+            waiting::readable(&descriptors, left.min(TICK));
+            self.stopper.clear();
+        }
+        Ok(None)
+    }
+
+    /// Ends [`wait`](Self::wait) from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    fn ended(&mut self) -> Result<Option<Ended>, Error> {
+        if let Way::Ioctl { running, .. } = &self.way {
+            let Some(ended) = running.wait(Some(Instant::now())) else { return Ok(None) };
+            self.over = true;
+            // The kernel does not tell who asked.
+            let by_another = self.record.as_ref().is_some_and(Record::is_removed);
+            return ended.map(|ended| Some(if by_another { Ended::Detached } else { ended }));
+        }
+        match self.look()? {
+            Life::Over(ended) => Ok(Some(ended)),
+            Life::Lost(dead) if self.connections() == dead => Ok(Some(Ended::ServerGone)),
+            Life::Lost(_) | Life::Well => Ok(None),
         }
     }
 
