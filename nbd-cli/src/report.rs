@@ -30,8 +30,8 @@ pub(crate) fn notice(text: &str) {
 pub(crate) fn line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        // Some say what their cause says, too.
-        if !line.ends_with(&cause) {
+        // Some say what their cause says, too, and some what to do behind that.
+        if !line.ends_with(&cause) && !line.contains(&format!(": {cause};")) {
             let separator = if line.is_empty() { "" } else { ": " };
             let _ = write!(line, "{separator}{cause}");
         }

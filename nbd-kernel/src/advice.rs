@@ -74,7 +74,8 @@ fn advice(system: &dyn System, step: Step, device: DeviceId, errno: Errno) -> Op
 /// Who attached the device, as ` by …`; `None` if it is not attached.
 pub(crate) fn by(system: &dyn System, device: DeviceId) -> Option<String> {
     let pid = system.attribute(device, "pid").ok().flatten()?;
-    let name = pid.parse().ok().and_then(|pid| system.process_name(pid));
+    let pid = system.process_of(pid.parse().ok()?);
+    let name = system.process_name(pid);
     Some(match name {
         Some(name) => format!(" by {name} (process {pid})"),
         None => format!(" by process {pid}, which has ended since"),

@@ -82,7 +82,7 @@ impl Detach {
         let Some(pid) = attribute("pid")? else { return Err(Error::NotAttached(device)) };
         if !self.force {
             // Whoever runs the device has it open for that, and no other reason.
-            let runs = format!("(process {pid})");
+            let runs = format!("(process {})", pid.parse().map_or(0, |pid| system.process_of(pid)));
             let holders: Vec<_> = system.holders(device).into_iter().filter(|who| !who.ends_with(&runs)).collect();
             if !holders.is_empty() {
                 return Err(Error::InUse { device, holders: holders.join(", ") });

@@ -140,6 +140,12 @@ impl System for Linux {
         holders::of(device)
     }
 
+    fn process_of(&self, thread: u32) -> u32 {
+        let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+        let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+        process.unwrap_or(thread)
+    }
+
     fn process_name(&self, pid: u32) -> Option<String> {
         let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
         Some(String::from_utf8_lossy(name.trim_ascii_end()).escape_debug().to_string())

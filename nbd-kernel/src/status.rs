@@ -84,7 +84,8 @@ impl Status {
         // An idle device shows what is left of the one before.
         let Some(pid) = text("pid")? else { return Ok(None) };
         let note = record::read(device, &pid);
-        let pid = pid.parse().unwrap_or(0);
+        // By ioctl it is the thread that the kernel borrows.
+        let pid = system.process_of(pid.parse().unwrap_or(0));
         let backend = text("backend")?;
         Ok(Some(Self {
             device,

@@ -63,6 +63,10 @@ pub(crate) trait System: Send + Sync + fmt::Debug {
     fn largest_block(&self) -> u32;
     /// Who holds the device: open files, mounts, swap, other block devices; as words for people.
     fn holders(&self, device: DeviceId) -> Vec<String>;
+    /// The process that a thread belongs to; the number itself if there is no such thread any more.
+    fn process_of(&self, thread: u32) -> u32 {
+        thread
+    }
     /// What a process is called; `None` if there is none any more.
     fn process_name(&self, pid: u32) -> Option<String>;
     /// Lets some time pass.
