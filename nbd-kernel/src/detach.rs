@@ -80,9 +80,10 @@ impl Detach {
             read.map_err(|error| advice::failed(&**system, Step::Sysfs(name), device, error))
         };
         let Some(pid) = attribute("pid")? else { return Err(Error::NotAttached(device)) };
+        let process = pid.parse().map_or(0, |pid| system.process_of(pid));
         if !self.force {
             // Whoever runs the device has it open for that, and no other reason.
-            let runs = format!("(process {})", pid.parse().map_or(0, |pid| system.process_of(pid)));
+            let runs = format!("(process {process})");
             let holders: Vec<_> = system.holders(device).into_iter().filter(|who| !who.ends_with(&runs)).collect();
             if !holders.is_empty() {
                 return Err(Error::InUse { device, holders: holders.join(", ") });
@@ -94,7 +95,7 @@ impl Detach {
         let interface = if attribute("backend")?.is_some() { Interface::Netlink } else { Interface::Ioctl };
         let asked = match interface {
             Interface::Netlink => within(self.patience / 2, device, netlink_disconnect(system, device)),
-            Interface::Ioctl => within(self.patience / 2, device, ioctl(system, device, Step::Disconnect)),
+            Interface::Ioctl => within(self.patience / 2, device, ioctl(system, device, process, Step::Disconnect)),
         };
         let gone = || system.attribute(device, "pid").is_ok_and(|pid| pid.is_none());
         let answered = asked.is_ok();
@@ -106,7 +107,7 @@ impl Detach {
                     asked?;
                     return Err(Error::TimedOut { device, what: "its end", after: self.patience });
                 }
-                within(self.patience / 2, device, ioctl(system, device, Step::ClearSock))?;
+                within(self.patience / 2, device, ioctl(system, device, process, Step::ClearSock))?;
                 until(&**system, self.patience / 2, gone);
             }
         }
@@ -180,12 +181,14 @@ fn netlink_disconnect(
 fn ioctl(
     system: &Arc<dyn System>,
     device: DeviceId,
+    process: u32,
     step: Step,
 ) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
     let system = Arc::clone(system);
     move || {
         let failed = |step, error| advice::failed(&*system, step, device, error);
-        let node = system.open_node(device).map_err(|error| failed(Step::OpenNode, error))?;
+        let borrowed = system.borrow_node(process, device);
+        let node = borrowed.or_else(|_| system.open_node(device)).map_err(|error| failed(Step::OpenNode, error))?;
         let call = if step == Step::Disconnect { Call::Disconnect } else { Call::ClearSock };
         system.ioctl(node.as_fd(), call).map_err(|error| failed(step, error))
     }

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::ioctl::{IntegerSetter, NoArg, Opcode, Setter, ioctl};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::device_id::DeviceId;
 use crate::geometry::LARGEST_BLOCK;
@@ -38,6 +40,13 @@ impl System for Linux {
     fn open_node(&self, device: DeviceId) -> io::Result<OwnedFd> {
         // Reading is enough for every call; closing a node that was open for writing would make udev probe it.
         Ok(File::open(device.path())?.into())
+    }
+
+    fn borrow_node(&self, process: u32, device: DeviceId) -> io::Result<OwnedFd> {
+        let pid = i32::try_from(process).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let handle = pidfd_open(pid, PidfdFlags::empty())?;
+        let number = holders::descriptor(process, device).ok_or(Errno::BADF)?;
+        Ok(pidfd_getfd(handle, number, PidfdGetfdFlags::empty())?)
     }
 
     fn ioctl(&self, node: BorrowedFd<'_>, call: Call<'_>) -> io::Result<()> {
@@ -167,12 +176,12 @@ fn attribute_path(device: DeviceId, name: &str) -> PathBuf {
 }
 
 fn is_gone(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+    error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
 }
 
 /// On a machine with 32 bits.
 fn too_large() -> io::Error {
-    rustix::io::Errno::OVERFLOW.into()
+    Errno::OVERFLOW.into()
 }
 
 /// Major and minor number of a kernel's release, such as `6.1.0-32-cloud-amd64`.

@@ -45,6 +45,11 @@ pub(crate) trait Notices: AsFd + Send + fmt::Debug {
 pub(crate) trait System: Send + Sync + fmt::Debug {
     /// Opens `/dev/nbdN`.
     fn open_node(&self, device: DeviceId) -> io::Result<OwnedFd>;
+    /// The node as a process has it open, without opening it anew: that would look for partitions, and hang like every
+    /// other read when the server does not answer.
+    fn borrow_node(&self, _process: u32, device: DeviceId) -> io::Result<OwnedFd> {
+        self.open_node(device)
+    }
     /// Does a call on it.
     fn ioctl(&self, node: BorrowedFd<'_>, call: Call<'_>) -> io::Result<()>;
     /// A netlink socket.
