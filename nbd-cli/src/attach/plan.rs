@@ -28,9 +28,11 @@ pub(super) struct Plan {
     pub(super) uri: NbdUri,
     pub(super) connections: u16,
     attach: Attach,
-    interface: Interface,
+    /// Whether it is ioctl for want of netlink.
+    fell_back: bool,
     /// What the ioctl interface cannot do.
     needs_netlink: Option<&'static str>,
+    pub(super) foreground: bool,
     pub(super) persist: bool,
     pub(super) follow_size: bool,
     /// Whether a process is needed as long as the device is attached.
@@ -68,8 +70,9 @@ impl Plan {
             uri,
             connections: args.connections,
             attach,
-            interface,
+            fell_back: interface == Interface::Ioctl && !args.ioctl,
             needs_netlink,
+            foreground: args.foreground,
             persist: args.persist,
             follow_size: args.follow_size,
             stays: args.persist || args.foreground || interface == Interface::Ioctl,
@@ -77,8 +80,8 @@ impl Plan {
     }
 
     pub(super) fn attach(&self, connections: Vec<Connection>) -> anyhow::Result<Device> {
-        if self.interface == Interface::Ioctl {
-            tracing::info!("the device is made by ioctl: a process has to stay");
+        if self.fell_back {
+            tracing::info!("the kernel does not show its netlink interface here: the device is made by ioctl");
         }
         let attached = self.attach.attach(connections);
         let no_netlink = matches!(&attached, Err(nbd_kernel::Error::Step { step, .. }) if *step == Step::OpenNetlink);
@@ -133,5 +136,44 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text {
         "0" => Ok(Duration::ZERO),
         text => link::seconds(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::time::Duration;
+
+    use nbd_proto::uri::NbdUri;
+
+    use super::{absolute, block_size, seconds};
+
+    #[test]
+    fn a_block_size_is_a_power_of_two_that_some_kernel_takes() {
+        for (text, bytes) in [("512", 512), ("4k", 4096), ("65536", 65536)] {
+            assert_eq!(block_size(text), Ok(bytes));
+        }
+        for wrong in ["0", "256", "1000", "128k", "4294967808", "x"] {
+            assert!(block_size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_out_of_0_is_none() {
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        assert!(seconds("-1").is_err() && seconds("soon").is_err());
+    }
+
+    #[test]
+    fn a_socket_is_found_again_from_another_directory() {
+        let shown = |text| absolute(NbdUri::parse(text).unwrap()).unwrap().to_string();
+        let here = NbdUri::unix(env::current_dir().unwrap().join("a/s").into_os_string().into_encoded_bytes());
+        let here = here.unwrap().with_export_name("disk").unwrap();
+        assert_eq!(shown("nbd+unix:///disk?socket=a/s"), here.to_string());
+        for same in ["nbd+unix:///disk?socket=/a/s", "nbd+unix:///?socket=%00s", "nbd://host/disk"] {
+            assert_eq!(shown(same), same);
+        }
+        assert!(shown("nbds+unix:///?socket=s").starts_with("nbds+unix:///?socket=/"));
     }
 }

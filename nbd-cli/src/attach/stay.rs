@@ -13,7 +13,7 @@ use super::plan::Plan;
 pub(super) fn until_end(plan: &Plan, mut device: Device) -> anyhow::Result<ExitCode> {
     let id = device.id();
     tracing::info!("{id}: attached to {}", plan.uri);
-    notify(&NotifyState::Ready);
+    notify(plan, &NotifyState::Ready);
     let ended = if plan.persist {
         let uri = plan.uri.clone();
         let mut supervisor = Supervisor::new(device, move || connect::one(&uri))?.follow_size(plan.follow_size);
@@ -23,7 +23,7 @@ pub(super) fn until_end(plan: &Plan, mut device: Device) -> anyhow::Result<ExitC
     } else {
         device.wait(None)?
     };
-    notify(&NotifyState::Stopping);
+    notify(plan, &NotifyState::Stopping);
     match ended {
         None => {
             tracing::info!("{id}: a signal ends it");
@@ -47,8 +47,11 @@ fn tell(id: DeviceId, detached: &Detached) {
     }
 }
 
-/// To systemd, if it waits for that.
-fn notify(state: &NotifyState<'_>) {
+/// To systemd, if it has started this process and waits for that.
+fn notify(plan: &Plan, state: &NotifyState<'_>) {
+    if !plan.foreground {
+        return;
+    }
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
         tracing::warn!("telling systemd: {error}");
     }
