@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::attach::AttachArgs;
 use crate::copy::CopyArgs;
 use crate::demo::DemoArgs;
+use crate::detach::DetachArgs;
 use crate::info::InfoArgs;
 use crate::output;
 use crate::serve::ServeArgs;
+use crate::status::StatusArgs;
 
-/// Look at NBD servers, copy disks from and to them, and serve disks.
+/// Look at NBD servers, copy disks from and to them, serve disks, and make block devices of them.
 #[derive(Debug, Parser)]
 #[command(name = "nbd", version, propagate_version = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -32,7 +35,9 @@ const EXAMPLES: &str = "Examples:
   nbd info --list nbd+unix:///?socket=/run/nbd.sock
   nbd copy nbd://server/disk disk.img
   nbd copy disk.img nbd://server/disk
-  nbd serve --unix /run/nbd.sock file:disk.img";
+  nbd serve --unix /run/nbd.sock file:disk.img
+  nbd attach nbd://server/disk
+  nbd detach /dev/nbd0";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -42,6 +47,12 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Serve disks in memory, files and devices over NBD
     Serve(ServeArgs),
+    /// Make a block device of an NBD server's disk
+    Attach(AttachArgs),
+    /// End a block device
+    Detach(DetachArgs),
+    /// Show which block devices there are, and where they lead to
+    Status(StatusArgs),
     /// Show in a few seconds what NBD is: a server and a client talk to each other
     Demo(DemoArgs),
     /// Print a script that completes this command in a shell

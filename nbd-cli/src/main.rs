@@ -1,18 +1,25 @@
-//! The command `nbd`: looks at NBD servers, copies disks from and to them, and serves disks.
+//! The command `nbd`: looks at NBD servers, copies disks from and to them, serves disks, and makes block devices of
+//! them.
 
 #![forbid(unsafe_code)]
 
+mod attach;
 mod cli;
 mod copy;
 mod demo;
+mod detach;
 mod info;
+mod json;
+mod kernel_device;
 mod link;
 mod log;
 mod output;
 mod private_dir;
 mod report;
 mod serve;
+mod signals;
 mod size;
+mod status;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -28,11 +35,17 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    log::init(cli.verbose);
+    // What stays in the background logs elsewhere.
+    if !matches!(cli.command, Command::Attach(_)) {
+        log::init(cli.verbose);
+    }
     let outcome = match &cli.command {
         Command::Info(args) => info::run(args),
         Command::Copy(args) => copy::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Attach(args) => attach::run(args, cli.verbose),
+        Command::Detach(args) => detach::run(args),
+        Command::Status(args) => status::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completion { shell } => cli::completion(*shell),
     };

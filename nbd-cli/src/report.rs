@@ -17,30 +17,53 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         // Whoever read our output has seen enough, which is no news.
         return ExitCode::from(BROKEN_PIPE);
     }
-    let mut line = "nbd".to_owned();
+    notice(&line(error));
+    ExitCode::FAILURE
+}
+
+/// Prints a line on standard error. Where that is closed, the exit code has to do.
+pub(crate) fn notice(text: &str) {
+    let _ = writeln!(io::stderr(), "nbd: {}", one_line(text));
+}
+
+/// Why the command failed and what to do about it, not escaped.
+pub(crate) fn line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        // Some say what their cause says, too.
-        if !line.ends_with(&cause) {
-            let _ = write!(line, ": {cause}");
+        // Some say what their cause says, too, and some what to do behind that.
+        if !line.ends_with(&cause) && !line.contains(&format!(": {cause};")) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            let _ = write!(line, "{separator}{cause}");
         }
     }
-    if let Some(hint) = error.chain().find_map(|cause| hint(cause.downcast_ref::<Error>()?)) {
+    if let Some(hint) = error.chain().find_map(of_cause) {
         // Some ask themselves.
         if !line.ends_with(hint) {
             let _ = write!(line, "; {hint}");
         }
     }
-    // Where standard error is closed, the exit code has to do.
-    let _ = writeln!(io::stderr(), "{}", one_line(&line));
-    ExitCode::FAILURE
+    line
 }
 
 /// A closed standard output. Broken pipes to servers are wrapped by the driver and do not look like this.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
     kind(error.root_cause()) == Some(io::ErrorKind::BrokenPipe)
-        && !error.chain().any(|cause| cause.downcast_ref::<Error>().is_some())
+        && !error.chain().any(|cause| cause.is::<Error>() || cause.is::<nbd_kernel::Error>())
 }
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    match cause.downcast_ref() {
+        // Its `--timeout` is about requests.
+        Some(nbd_kernel::Error::Connect(error)) => {
+            hint(error).map(|hint| if hint == PATIENCE { "--wait tries until it does" } else { hint })
+        }
+        _ => hint(cause.downcast_ref()?),
+    }
+}
+
+/// The hint about the command's own patience.
+const PATIENCE: &str = "--timeout sets how long to wait";
 
 /// What can be done about it.
 fn hint(error: &Error) -> Option<&'static str> {
@@ -48,13 +71,13 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Io { source, .. } => match source.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some("is the server running there?"),
             io::ErrorKind::PermissionDenied => Some("may this user connect to it?"),
-            io::ErrorKind::TimedOut => Some("--timeout sets how long to wait"),
+            io::ErrorKind::TimedOut => Some(PATIENCE),
             _ => None,
         },
-        Error::Timeout { .. } => Some("--timeout sets how long to wait"),
+        Error::Timeout { .. } => Some(PATIENCE),
         Error::NoSuchContext { .. } => Some("`nbd info URI` shows the contexts that the server has"),
         Error::Connection(nbd_proto::error::Error::Ended(Ended::GivenUp { reason })) if reason.contains("within") => {
-            Some("--timeout sets how long to wait")
+            Some(PATIENCE)
         }
         Error::Connection(nbd_proto::error::Error::InvalidMessage(_)) => Some("is this an NBD server?"),
         // It will have nothing else either.

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
 use crate::netlink::Failure;
-use crate::system::{Process, System};
+use crate::owner::Owner;
+use crate::system::System;
 
 const RIGHTS: &str = "it needs the right CAP_SYS_ADMIN: try as root";
 const MODULE: &str = "the kernel's module is not loaded: modprobe nbd";
@@ -73,10 +74,5 @@ fn advice(system: &dyn System, step: Step, device: DeviceId, errno: Errno) -> Op
 
 /// Who attached the device, as ` by …`; `None` if it is not attached.
 pub(crate) fn by(system: &dyn System, device: DeviceId) -> Option<String> {
-    let pid = system.attribute(device, "pid").ok().flatten()?;
-    let process = pid.parse().ok().and_then(|task| system.process(task));
-    Some(match process {
-        Some(Process { pid, name }) => format!(" by {name} (process {pid})"),
-        None => format!(" by process {pid}, which has ended since"),
-    })
+    Owner::of(system, device).ok().flatten().map(|owner| format!(" by {owner}"))
 }

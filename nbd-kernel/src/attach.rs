@@ -17,6 +17,7 @@ use crate::ioctl::{Claim, Running, Settings};
 use crate::links::{Extras, Links};
 use crate::linux::Linux;
 use crate::netlink::{ClientFlags, Failure, Session};
+use crate::stopper::Stopper;
 use crate::system::System;
 
 /// Somebody who only passes by, such as udev, holds a device open for less than this.
@@ -162,6 +163,7 @@ impl Attach {
     pub(crate) fn attach_on(&self, system: &Arc<dyn System>, connections: Vec<Connection>) -> Result<Device, Error> {
         let export = same_export(&connections)?;
         let geometry = Geometry::new(&export, self.block_size, system.largest_block())?;
+        let stopper = Stopper::new()?;
         let mut flags = export.flags;
         flags.set(TransmissionFlags::READ_ONLY, self.read_only || flags.contains(TransmissionFlags::READ_ONLY));
         let settings = Settings { geometry, timeout: seconds(self.timeout)?, flags };
@@ -187,7 +189,7 @@ impl Attach {
                 (id, Way::Ioctl { running, sockets: connections.into_iter().map(Connection::into_socket).collect() })
             }
         };
-        let mut device = Device::new(Arc::clone(system), id, way, export, geometry, extras.client_flags);
+        let mut device = Device::new(Arc::clone(system), id, way, export, geometry, extras.client_flags, stopper);
         device.settle(self.origin.as_deref(), self.disconnect_on_close)?;
         Ok(device)
     }

@@ -13,8 +13,9 @@ use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
 use crate::linux::Linux;
 use crate::netlink::{Failure, Session};
+use crate::owner::Owner;
 use crate::record;
-use crate::system::{Call, Process, System};
+use crate::system::{Call, System};
 
 /// How long an owner may take who was asked to end a device.
 const OWNER: Duration = Duration::from_secs(4);
@@ -73,17 +74,12 @@ impl Detach {
     }
 
     pub(crate) fn detach_on(&self, system: &Arc<dyn System>, device: DeviceId) -> Result<Detached, Error> {
-        let attribute = |name| {
-            let read = system.attribute(device, name);
-            read.map_err(|error| advice::failed(&**system, Step::Sysfs(name), device, error))
-        };
-        let Some(task) = attribute("pid")? else { return Err(Error::NotAttached(device)) };
-        let owner = task.parse().ok().and_then(|task| system.process(task));
+        let Some(owner) = Owner::of(&**system, device)? else { return Err(Error::NotAttached(device)) };
         if !self.force {
             // Whoever runs the device has it open for that, and no other reason.
-            let runs = owner.as_ref().map(|process| format!("(process {})", process.pid)).unwrap_or_default();
+            let runs = owner.process.as_ref().map(|process| format!("(process {})", process.pid));
             let mut holders = system.holders(device);
-            holders.retain(|holder| runs.is_empty() || !holder.ends_with(&runs));
+            holders.retain(|holder| runs.as_ref().is_none_or(|runs| !holder.ends_with(runs)));
             if !holders.is_empty() {
                 return Err(Error::InUse { device, holders: holders.join(", ") });
             }
@@ -94,16 +90,12 @@ impl Detach {
         }
 
         record::request_end(&**system, device);
-        // The attribute exists for devices that were made by netlink, even if nothing is in it.
-        let interface = if attribute("backend")?.is_some() { Interface::Netlink } else { Interface::Ioctl };
-        let ended = match interface {
-            Interface::Netlink => {
-                self.end_netlink(system, device, has_keeper(&**system, device, &task, owner.as_ref()))
-            }
-            Interface::Ioctl => self.end_ioctl(system, device, owner.as_ref()),
+        let ended = match owner.interface {
+            Interface::Netlink => self.end_netlink(system, device, &owner),
+            Interface::Ioctl => self.end_ioctl(system, device, &owner),
         };
         // An owner who lives has yet to see who asked, and clears up himself.
-        if !has_keeper(&**system, device, &task, owner.as_ref()) {
+        if !(owner.keeps_it() && lives(&**system, &owner)) {
             record::remove(&**system, device);
         }
         ended?;
@@ -111,29 +103,33 @@ impl Detach {
     }
 
     /// By netlink it is over when the kernel has answered; a user can only keep the name.
-    fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId, kept: bool) -> Result<(), Error> {
-        if self.force && kept && until(&**system, OWNER, || is_gone(&**system, device)) {
+    fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId, owner: &Owner) -> Result<(), Error> {
+        if self.force && owner.keeps_it() && until(&**system, OWNER, || is_gone(&**system, device)) {
             return Ok(());
         }
         within(self.patience, device, netlink_disconnect(system, device))
     }
 
-    fn end_ioctl(&self, system: &Arc<dyn System>, device: DeviceId, owner: Option<&Process>) -> Result<(), Error> {
-        let gone = |time| until(&**system, time, || is_gone(&**system, device));
-        let killable = owner.filter(|owner| self.force && owner.pid != std::process::id());
-        let Some(owner) = killable else {
-            within(self.patience, device, ioctl_disconnect(system, device))?;
-            // Requests of those who hold it open fail from now on, but the owner may be slow to let go.
-            return if gone(self.patience) { Ok(()) } else { Err(too_late(device, self.patience)) };
+    /// By ioctl it is over when the thread is back; a user can only keep the name.
+    fn end_ioctl(&self, system: &Arc<dyn System>, device: DeviceId, owner: &Owner) -> Result<(), Error> {
+        let over = || is_gone(&**system, device) || system.process(owner.task).is_none();
+        let over_within = |time| until(&**system, time, over);
+        let Some(process) = &owner.process else {
+            within(self.patience, device, ioctl_disconnect(system, device, None))?;
+            return if over_within(self.patience) { Ok(()) } else { Err(too_late(device, self.patience)) };
         };
-        // Opening the node may hang behind those who hang in it already, so only the owner can help.
-        if gone(OWNER) {
+        if !self.force || process.pid == std::process::id() {
+            within(self.patience, device, ioctl_disconnect(system, device, Some(process.pid)))?;
+            return if over_within(self.patience) { Ok(()) } else { Err(too_late(device, self.patience)) };
+        }
+        // The kernel may hang in whatever it is told: the owner, who has the sockets, is asked first.
+        if owner.note.is_some() && over_within(OWNER) {
             return Ok(());
         }
         for signal in [Signal::TERM, Signal::KILL] {
-            tracing::warn!("{device}: sending signal {} to its owner, process {}", signal.as_raw(), owner.pid);
-            system.signal(owner.pid, signal);
-            if gone(self.patience) {
+            tracing::warn!("{device}: sending signal {} to its owner, process {}", signal.as_raw(), process.pid);
+            system.signal(process.pid, signal);
+            if over_within(self.patience) {
                 return Ok(());
             }
         }
@@ -149,10 +145,9 @@ fn is_gone(system: &dyn System, device: DeviceId) -> bool {
     system.attribute(device, "pid").is_ok_and(|pid| pid.is_none())
 }
 
-/// Whether there is a note by somebody who lives, and so may see what is asked of him.
-fn has_keeper(system: &dyn System, device: DeviceId, task: &str, owner: Option<&Process>) -> bool {
-    let lives = owner.is_some_and(|owner| system.process(owner.pid).is_some());
-    lives && record::read(system, device, task).is_some()
+fn lives(system: &dyn System, owner: &Owner) -> bool {
+    let process = owner.process.as_ref();
+    process.is_some_and(|process| system.process(process.pid).is_some_and(|now| now.began == process.began))
 }
 
 /// Whether the server does something, or has nothing to do.
@@ -185,11 +180,17 @@ pub(crate) fn netlink_disconnect(
     }
 }
 
-fn ioctl_disconnect(system: &Arc<dyn System>, device: DeviceId) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
+fn ioctl_disconnect(
+    system: &Arc<dyn System>,
+    device: DeviceId,
+    owner: Option<u32>,
+) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
     let system = Arc::clone(system);
     move || {
         let failed = |step, error| advice::failed(&*system, step, device, error);
-        let node = system.open_node(device).map_err(|error| failed(Step::OpenNode, error))?;
+        let borrowed = owner.and_then(|pid| system.borrow_node(pid, device).ok());
+        let opened = borrowed.map_or_else(|| system.open_node(device), Ok);
+        let node = opened.map_err(|error| failed(Step::OpenNode, error))?;
         system.ioctl(node.as_fd(), Call::Disconnect).map_err(|error| failed(Step::Disconnect, error))
     }
 }

@@ -1,6 +1,6 @@
 //! A device that is attached, and its owner.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use crate::links::Links;
 use crate::netlink::{ClientFlags, Reconfigure};
 use crate::owned;
 use crate::record::Record;
+use crate::stopper::Stopper;
 use crate::system::System;
 use crate::waiting;
 
@@ -76,6 +77,7 @@ pub struct Device {
     warnings: Vec<String>,
     /// Since when all sockets are shut without a word.
     silent_since: Option<Instant>,
+    stopper: Stopper,
     /// How it ended, as far as this is known.
     over: Option<Ended>,
 }
@@ -104,7 +106,11 @@ impl Device {
         export: Export,
         geometry: Geometry,
         client_flags: ClientFlags,
+        stopper: Stopper,
     ) -> Self {
+        if let Way::Ioctl { running, .. } = &way {
+            running.tell(stopper.clone());
+        }
         Self {
             system,
             id,
@@ -116,6 +122,7 @@ impl Device {
             record: None,
             warnings: Vec::new(),
             silent_since: None,
+            stopper,
             over: None,
         }
     }
@@ -239,7 +246,8 @@ impl Device {
         &self.warnings
     }
 
-    /// Waits until the device has ended or lost its last connection. `None` if neither comes in time.
+    /// Waits until the device has ended or lost its last connection. `None` if neither comes in time, or if it was
+    /// [stopped](Self::stopper).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Ended>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
@@ -249,19 +257,27 @@ impl Device {
                 Life::Lost(_) | Life::Well => {}
             }
             let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
+            if left.is_zero() || self.stopper.is_stopped() {
                 return Ok(None);
             }
             self.pause(left.min(TICK));
         }
     }
 
-    /// Waits until [`look`](Self::look) may have something new, or for this long.
-    fn pause(&self, time: Duration) {
-        match &self.way {
-            Way::Ioctl { running, .. } => drop(running.wait(Some(Instant::now() + time))),
-            Way::Netlink(links) => waiting::readable(links.notices().as_slice(), time),
-        }
+    /// Ends [`wait`](Self::wait) from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Waits until [`look`](Self::look) may have something new, until it is stopped, or for this long.
+    pub(crate) fn pause(&self, time: Duration) {
+        let notices = match &self.way {
+            Way::Ioctl { .. } => None,
+            Way::Netlink(links) => links.notices(),
+        };
+        let descriptors: Vec<_> = notices.into_iter().chain([self.stopper.event()]).collect();
+        waiting::readable(&descriptors, time);
+        self.stopper.clear();
     }
 
     /// How it is doing right now.
@@ -317,14 +333,6 @@ impl Device {
         match &self.way {
             Way::Ioctl { sockets, .. } => sockets.len(),
             Way::Netlink(links) => links.sockets().len(),
-        }
-    }
-
-    /// Readable when [`look`](Self::look) may have something new.
-    pub(crate) fn notices(&self) -> Option<BorrowedFd<'_>> {
-        match &self.way {
-            Way::Ioctl { .. } => None,
-            Way::Netlink(links) => links.notices(),
         }
     }
 

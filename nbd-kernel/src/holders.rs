@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dev, major, minor};
+use rustix::process::Pid;
 
 use crate::device_id::DeviceId;
 
@@ -83,17 +84,29 @@ fn processes(nodes: &[Dev]) -> Vec<String> {
         if pid == std::process::id() {
             continue;
         }
-        // Without the right to look, there is nothing to be seen.
-        let mut files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
-        // The link is read before it is followed: what is behind another path may be a file server that hangs.
-        let of_dev = |path: &Path| fs::read_link(path).is_ok_and(|target| target.starts_with("/dev"));
-        if files.any(|file| of_dev(&file.path()) && is_node(&file.path(), nodes)) {
+        if open_nodes(pid, nodes).next().is_some() {
             let name = fs::read(entry.path().join("comm")).unwrap_or_default();
             let name = String::from_utf8_lossy(name.trim_ascii_end()).escape_debug().to_string();
             found.push(format!("held open by {name} (process {pid})"));
         }
     }
     found
+}
+
+/// A process's descriptor of the device itself.
+pub(crate) fn descriptor(process: Pid, device: DeviceId) -> Option<i32> {
+    let whole = number(Path::new(&format!("/sys/block/{}", device.name())))?;
+    let found = open_nodes(process.as_raw_pid().unsigned_abs(), &[whole]).next()?;
+    found.file_name()?.to_str()?.parse().ok()
+}
+
+/// What a process has open of them.
+fn open_nodes(process: u32, nodes: &[Dev]) -> impl Iterator<Item = PathBuf> {
+    // Without the right to look, there is nothing to be seen.
+    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten().map(|file| file.path());
+    // The link is read before it is followed: what is behind another path may be a file server that hangs.
+    let of_dev = |path: &PathBuf| fs::read_link(path).is_ok_and(|target| target.starts_with("/dev"));
+    files.filter(move |path| of_dev(path) && is_node(path, nodes))
 }
 
 fn is_node(path: &Path, nodes: &[Dev]) -> bool {

@@ -16,6 +16,7 @@ use crate::device::Ended;
 use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
 use crate::geometry::Geometry;
+use crate::stopper::Stopper;
 use crate::system::{Call, System};
 
 /// What the kernel is to be told.
@@ -44,6 +45,8 @@ struct State {
     asked: AtomicBool,
     ended: Mutex<Option<Result<(), Errno>>>,
     change: Condvar,
+    /// Who else is told of the end.
+    listener: Mutex<Option<Stopper>>,
 }
 
 /// A node whose first socket is set: nobody else can start it.
@@ -149,6 +152,11 @@ impl Running {
         called.map_err(|error| advice::failed(&*self.system, step, self.device, error))
     }
 
+    /// Has somebody woken at the end, who has to look whether it has come already.
+    pub(crate) fn tell(&self, listener: Stopper) {
+        *self.state.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
     /// Waits for the end; `None` if it does not come in time.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Result<Ended, Error>> {
         let mut ended = self.state.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,4 +197,7 @@ fn serve(system: &dyn System, node: Arc<OwnedFd>, state: &State) {
     drop(node);
     *state.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
     state.change.notify_all();
+    if let Some(listener) = &*state.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+        listener.wake();
+    }
 }

@@ -32,11 +32,13 @@ mod links;
 mod linux;
 mod netlink;
 mod owned;
+mod owner;
 mod record;
 #[cfg(test)]
 mod recorded;
 mod socket;
 mod status;
+mod stopper;
 mod supervisor;
 mod system;
 #[cfg(test)]
@@ -52,4 +54,5 @@ pub use error::{Error, Step};
 pub use export::{Export, Mismatch};
 pub use geometry::{BadGeometry, Geometry, SECTOR};
 pub use status::{Queue, Status, Usage};
-pub use supervisor::{Stopper, Supervisor};
+pub use stopper::Stopper;
+pub use supervisor::Supervisor;

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::ioctl::{IntegerSetter, NoArg, Opcode, Setter, ioctl};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 
 use crate::device_id::DeviceId;
 use crate::geometry::LARGEST_BLOCK;
@@ -39,6 +40,13 @@ impl System for Linux {
     fn open_node(&self, device: DeviceId) -> io::Result<OwnedFd> {
         // Reading is enough for every call; closing a node that was open for writing would make udev probe it.
         Ok(File::open(device.path())?.into())
+    }
+
+    fn borrow_node(&self, pid: u32, device: DeviceId) -> io::Result<OwnedFd> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        let number = holders::descriptor(pid, device).ok_or(Errno::BADF)?;
+        Ok(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
     }
 
     fn ioctl(&self, node: BorrowedFd<'_>, call: Call<'_>) -> io::Result<()> {
@@ -164,8 +172,9 @@ impl System for Linux {
     fn process(&self, task: u32) -> Option<Process> {
         let status = fs::read_to_string(format!("/proc/{task}/status")).ok()?;
         let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
-        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-        Some(Process { pid, name: String::from_utf8_lossy(name.trim_ascii_end()).escape_debug().to_string() })
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let (name, began) = name_and_begin(&String::from_utf8_lossy(&stat))?;
+        Some(Process { pid, name, began })
     }
 
     fn pause(&self, time: Duration) {
@@ -179,17 +188,26 @@ impl Notices for Events {
     }
 }
 
+/// Two fields of a process's `stat` (see proc(5)): the name in parentheses, which may hold any character, and the
+/// twentieth behind it.
+fn name_and_begin(stat: &str) -> Option<(String, u64)> {
+    let (_, rest) = stat.split_once('(')?;
+    let (name, rest) = rest.rsplit_once(')')?;
+    let began = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    Some((name.escape_debug().to_string(), began))
+}
+
 fn attribute_path(device: DeviceId, name: &str) -> PathBuf {
     PathBuf::from(format!("/sys/block/{}/{name}", device.name()))
 }
 
 fn is_gone(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+    error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
 }
 
 /// On a machine with 32 bits.
 fn too_large() -> io::Error {
-    rustix::io::Errno::OVERFLOW.into()
+    Errno::OVERFLOW.into()
 }
 
 /// Major and minor number of a kernel's release, such as `6.1.0-32-cloud-amd64`.
@@ -200,7 +218,15 @@ fn version(release: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::version;
+    use super::{name_and_begin, version};
+
+    #[test]
+    fn a_process_may_be_called_anything() {
+        let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
+        assert_eq!(name_and_begin(&format!("12 (a) (b\n) {fields}")), Some(("a) (b\\n".to_owned(), 4711)));
+        assert_eq!(name_and_begin("12 (a) S 1"), None);
+        assert_eq!(name_and_begin(""), None);
+    }
 
     #[test]
     fn a_kernels_version_is_read_from_its_release() {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nbd_proto::text::Escaped;
 
 use crate::device_id::DeviceId;
-use crate::system::System;
+use crate::system::{Process, System};
 
 /// The note about a device, as long as this process has it.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Record {
 pub(crate) struct Note {
     pub(crate) origin: String,
     pub(crate) since: SystemTime,
+    /// When the process began that attached it; see [`Process`].
+    pub(crate) began: u64,
 }
 
 impl Record {
@@ -31,10 +33,11 @@ impl Record {
     pub(crate) fn write(system: &dyn System, device: DeviceId, origin: &str) -> Option<Self> {
         let task = system.attribute(device, "pid").ok()??;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let Process { began, .. } = system.process(task.parse().ok()?)?;
         let record = Self { note: note_path(system, device), request: request_path(system, device), left: false };
         // One for the device that had this name before is none for this one.
         let _ = fs::remove_file(&record.request);
-        match write_whole(&record.note, &format!("{task}\n{since}\n{}\n", Escaped(origin))) {
+        match write_whole(&record.note, &format!("{task}\n{began}\n{since}\n{}\n", Escaped(origin))) {
             Ok(()) => Some(record),
             Err(error) => {
                 tracing::debug!("{}: {error}", record.note.display());
@@ -106,8 +109,9 @@ fn parse(text: &str, task: &str) -> Option<Note> {
     if lines.next()? != task {
         return None;
     }
+    let began = lines.next()?.parse().ok()?;
     let since = UNIX_EPOCH.checked_add(Duration::from_secs(lines.next()?.parse().ok()?))?;
-    Some(Note { origin: lines.next()?.to_owned(), since })
+    Some(Note { origin: lines.next()?.to_owned(), since, began })
 }
 
 #[cfg(test)]
@@ -118,15 +122,23 @@ mod tests {
 
     #[test]
     fn a_note_of_another_process_is_not_believed() {
-        let text = "12\n1700000000\nnbd://a\n";
+        let text = "12\n99\n1700000000\nnbd://a\n";
         let since = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        assert_eq!(parse(text, "12"), Some(Note { origin: "nbd://a".to_owned(), since }));
+        assert_eq!(parse(text, "12"), Some(Note { origin: "nbd://a".to_owned(), since, began: 99 }));
         assert_eq!(parse(text, "13"), None);
     }
 
     #[test]
     fn a_broken_note_is_none() {
-        for text in ["", "12", "12\n", "12\nnow\nnbd://a\n", "12\n1\n", "12\n18446744073709551615\nx\n"] {
+        for text in [
+            "",
+            "12",
+            "12\n",
+            "12\n1\nnow\nnbd://a\n",
+            "12\n1\n1\n",
+            "12\n1\n18446744073709551615\nx\n",
+            "12\nx\n1\ny\n",
+        ] {
             assert_eq!(parse(text, "12"), None, "{text:?}");
         }
     }

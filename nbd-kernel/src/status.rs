@@ -8,7 +8,7 @@ use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
 use crate::linux::Linux;
 use crate::netlink::{DeviceState, Failure, Session};
-use crate::record;
+use crate::owner::Owner;
 use crate::system::System;
 
 /// An attached device.
@@ -82,19 +82,15 @@ impl Status {
         // What is missing or odd on some kernel is shown as nothing.
         let number = |name| text(name).map(|text| text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0));
         // An idle device shows what is left of the one before.
-        let Some(pid) = text("pid")? else { return Ok(None) };
-        let note = record::read(system, device, &pid);
-        let task = pid.parse().unwrap_or(0);
-        let process = system.process(task);
-        let backend = text("backend")?;
+        let Some(owner) = Owner::of(system, device)? else { return Ok(None) };
         Ok(Some(Self {
             device,
-            interface: if backend.is_some() { Interface::Netlink } else { Interface::Ioctl },
-            pid: process.as_ref().map_or(task, |process| process.pid),
-            process: process.map(|process| process.name),
-            backend: backend.filter(|text| !text.is_empty()),
-            since: note.as_ref().map(|note| note.since),
-            origin: note.map(|note| note.origin),
+            interface: owner.interface,
+            pid: owner.process.as_ref().map_or(owner.task, |process| process.pid),
+            process: owner.process.map(|process| process.name),
+            backend: owner.backend,
+            since: owner.note.as_ref().map(|note| note.since),
+            origin: owner.note.map(|note| note.origin),
             size: number("size")?.saturating_mul(512),
             read_only: number("ro")? != 0,
             connections: system.queues(device),

@@ -1,19 +1,15 @@
 //! New connections for dead ones, for as long as a device lives.
 
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use rustix::event::{EventfdFlags, eventfd};
 
 use crate::attach::Interface;
 use crate::connection::Connection;
 use crate::device::{Device, Ended, Life};
 use crate::error::{Error, Step};
-use crate::waiting;
+use crate::stopper::Stopper;
 
 /// How often the device is looked at when nothing is heard of it.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,37 +35,6 @@ pub struct Supervisor<F> {
     connect: Arc<F>,
     delays: Delays,
     follow_size: bool,
-    stopper: Stopper,
-}
-
-/// Ends [`Supervisor::run`] from another thread or a signal handler's.
-#[derive(Clone, Debug)]
-pub struct Stopper(Arc<Wake>);
-
-#[derive(Debug)]
-struct Wake {
-    stop: AtomicBool,
-    event: OwnedFd,
-}
-
-impl Wake {
-    fn wake(&self) {
-        // It fails only when it is readable already, which is what is wanted.
-        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
-    }
-
-    fn clear(&self) {
-        // It fails only when there is nothing to clear.
-        let _ = rustix::io::read(&self.event, &mut [0; 8]);
-    }
-}
-
-impl Stopper {
-    /// [`Supervisor::run`] returns soon, now or when it is called.
-    pub fn stop(&self) {
-        self.0.stop.store(true, Ordering::SeqCst);
-        self.0.wake();
-    }
 }
 
 #[derive(Debug)]
@@ -109,6 +74,15 @@ impl Delays {
     }
 }
 
+/// However it comes, even by a panic.
+struct WakeInTheEnd(Stopper);
+
+impl Drop for WakeInTheEnd {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
+}
+
 impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F> {
     /// Takes a device that was made by netlink; by ioctl there is no way to replace a connection. `connect` makes new
     /// connections, in a thread of its own, and should come to an end by itself.
@@ -116,19 +90,11 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
         if device.interface() == Interface::Ioctl {
             return Err(Error::NeedsNetlink("to replace a connection"));
         }
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let event = event.map_err(|errno| Error::Step {
-            step: Step::Eventfd,
-            device: Some(device.id()),
-            source: errno.into(),
-            advice: None,
-        })?;
         Ok(Self {
             device,
             connect: Arc::new(connect),
             delays: Delays::new(Duration::from_millis(100), Duration::from_secs(5)),
             follow_size: false,
-            stopper: Stopper(Arc::new(Wake { stop: AtomicBool::new(false), event })),
         })
     }
 
@@ -160,15 +126,16 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
 
     /// Ends [`run`](Self::run).
     pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+        self.device.stopper()
     }
 
     /// Watches, until the device ends, or until it is stopped: then `None`, and the device is still attached.
     pub fn run(&mut self) -> Result<Option<Ended>, Error> {
+        let stopper = self.device.stopper();
         let mut attempt: Option<Receiver<Attempt>> = None;
         let mut not_before: Option<Instant> = None;
         loop {
-            if self.stopper.0.stop.load(Ordering::SeqCst) {
+            if stopper.is_stopped() {
                 return Ok(None);
             }
             let dead = match self.device.look()? {
@@ -199,10 +166,7 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
             }
             let left = not_before.filter(|_| attempt.is_none());
             let left = left.map_or(TICK, |at| at.saturating_duration_since(Instant::now()).min(TICK));
-            let wake = Some(self.stopper.0.event.as_fd());
-            let descriptors: Vec<_> = self.device.notices().into_iter().chain(wake).collect();
-            waiting::readable(&descriptors, left);
-            self.stopper.0.clear();
+            self.device.pause(left);
         }
     }
 
@@ -210,13 +174,14 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
     fn start(&self) -> Result<Receiver<Attempt>, Error> {
         let (sender, receiver) = mpsc::channel();
         let connect = Arc::clone(&self.connect);
-        let wake = Arc::clone(&self.stopper.0);
+        let wake = WakeInTheEnd(self.device.stopper());
         let name = format!("{}-connect", self.device.id().name());
         let started = thread::Builder::new().name(name).spawn(move || {
             // Nobody waits for it any more after a stop.
+            let _wake = wake;
+            // Dropped before the other one, so that whoever is woken finds it so.
+            let sender = sender;
             drop(sender.send(connect()));
-            drop(sender);
-            wake.wake();
         });
         let failed = |source| Error::Step { step: Step::Thread, device: Some(self.device.id()), source, advice: None };
         started.map(|_| receiver).map_err(failed)

@@ -50,6 +50,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     /// Escaped.
     pub(crate) name: String,
+    /// When it began, in ticks since the machine did: tells it from one that had the same number before.
+    pub(crate) began: u64,
 }
 
 /// What a device is doing.
@@ -63,6 +65,8 @@ pub(crate) struct Traffic {
 pub(crate) trait System: Send + Sync + fmt::Debug {
     /// Opens `/dev/nbdN`.
     fn open_node(&self, device: DeviceId) -> io::Result<OwnedFd>;
+    /// The node as a process has it open. Opening it anew may hang behind others who do so.
+    fn borrow_node(&self, pid: u32, device: DeviceId) -> io::Result<OwnedFd>;
     /// Does a call on it.
     fn ioctl(&self, node: BorrowedFd<'_>, call: Call<'_>) -> io::Result<()>;
     /// A netlink socket.

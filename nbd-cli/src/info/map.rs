@@ -10,8 +10,8 @@ use nbd_proto::transmission::Extent;
 use nbd_proto::uri::NbdUri;
 use serde_json::{Map, Value, json};
 
-use super::json::printable;
 use super::paint::{Paint, Tone};
+use crate::json::printable;
 use crate::output;
 
 /// The most kinds of extents that are summed up.

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use super::command::Child;
 use super::events::{Event, Events};
+use crate::signals;
 
 /// How long requests that have begun may take to be finished.
 pub(super) const GRACE: Duration = Duration::from_millis(1500);
@@ -127,5 +128,5 @@ fn by_signal(signal: Signal, file: Option<&Path>) -> ExitCode {
     while file.is_some_and(|file| fs::symlink_metadata(file).is_ok()) && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(1));
     }
-    ExitCode::from(128 + u8::try_from(signal.as_raw()).unwrap_or_default())
+    ExitCode::from(signals::exit_code(signal))
 }

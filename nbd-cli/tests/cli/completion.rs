@@ -6,7 +6,7 @@ use crate::common::nbd;
 fn each_shell_gets_a_script() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let run = nbd(["completion", shell]).ok();
-        for word in ["request-size", "max-connections", "demo"] {
+        for word in ["request-size", "max-connections", "demo", "dead-timeout", "detach"] {
             assert!(run.text().contains(word), "{shell}: {word}");
         }
     }
@@ -15,7 +15,7 @@ fn each_shell_gets_a_script() {
 
 #[test]
 fn help_has_examples_and_bounds() {
-    for command in ["", "info", "copy", "serve", "demo", "completion"] {
+    for command in ["", "info", "copy", "serve", "attach", "detach", "status", "demo", "completion"] {
         let args = [command, "--help"].into_iter().filter(|arg| !arg.is_empty());
         let run = nbd(args).ok();
         assert!(run.text().contains("Examples:"), "{command:?}");

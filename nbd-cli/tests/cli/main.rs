@@ -1,6 +1,7 @@
 //! The command `nbd` on real and scripted servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod attach;
 mod clients;
 mod common;
 mod completion;
@@ -26,4 +27,5 @@ mod serve_run;
 mod serve_signals;
 mod serve_sockets;
 mod serving;
+mod status;
 mod text;

@@ -1,0 +1,57 @@
+//! Who attached a device.
+
+use std::fmt;
+
+use crate::device_id::DeviceId;
+use crate::error::{Error, Step};
+use crate::record::{self, Note};
+use crate::system::{Process, System};
+use crate::{advice, attach::Interface};
+
+/// Who attached a device, and what he has left to be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) interface: Interface,
+    /// As the kernel names it: by ioctl the thread that it was lent.
+    pub(crate) task: u32,
+    /// The process, if it lives for certain. By netlink the kernel only remembers its number, which may be somebody
+    /// else's by now; then the note tells.
+    pub(crate) process: Option<Process>,
+    pub(crate) note: Option<Note>,
+    /// What the kernel was told the device leads to.
+    pub(crate) backend: Option<String>,
+}
+
+impl Owner {
+    /// `None` if the device is not attached.
+    pub(crate) fn of(system: &dyn System, device: DeviceId) -> Result<Option<Self>, Error> {
+        let attribute = |name| {
+            let read = system.attribute(device, name);
+            read.map_err(|error| advice::failed(system, Step::Sysfs(name), device, error))
+        };
+        let Some(task) = attribute("pid")? else { return Ok(None) };
+        let backend = attribute("backend")?;
+        // The attribute exists for devices that were made by netlink, even if nothing is in it.
+        let interface = if backend.is_some() { Interface::Netlink } else { Interface::Ioctl };
+        let note = record::read(system, device, &task);
+        let task = task.parse().unwrap_or(0);
+        let process = system.process(task).filter(|process| {
+            interface == Interface::Ioctl || note.as_ref().is_some_and(|note| note.began == process.began)
+        });
+        Ok(Some(Self { interface, task, process, note, backend: backend.filter(|text| !text.is_empty()) }))
+    }
+
+    /// Whether he is there, and looks whether his device is wanted.
+    pub(crate) fn keeps_it(&self) -> bool {
+        self.process.is_some() && self.note.is_some()
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some(Process { pid, name, .. }) => write!(f, "{name} (process {pid})"),
+            None => write!(f, "process {}, which has ended since", self.task),
+        }
+    }
+}
