@@ -112,7 +112,8 @@ impl Detach {
 
     /// By ioctl it is over when the thread is back; a user can only keep the name.
     fn end_ioctl(&self, system: &Arc<dyn System>, device: DeviceId, owner: &Owner) -> Result<(), Error> {
-        let over = || is_gone(&**system, device) || system.process(owner.task).is_none();
+        let is_back = || owner.process.is_some() && system.process(owner.task).is_none();
+        let over = || is_gone(&**system, device) || is_back();
         let over_within = |time| until(&**system, time, over);
         let Some(process) = &owner.process else {
             within(self.patience, device, ioctl_disconnect(system, device, None))?;

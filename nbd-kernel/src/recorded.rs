@@ -19,4 +19,5 @@ mod wire;
 pub(crate) use connections::{Offer, name_of, negotiated};
 pub(crate) use disk::FIRST;
 pub(crate) use kernel::Kernel;
+pub(crate) use settings::BEGAN;
 pub(crate) use state::Answer;

@@ -164,7 +164,7 @@ fn attach(args: &AttachArgs, plan: &Plan, starter: Option<Starter>) -> anyhow::R
     if !plan.stays {
         return match device.leave() {
             Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(device) => stay::until_end(plan, device),
+            Err(device) => stay::until_end(plan, *device),
         };
     }
     if let Some(starter) = starter {

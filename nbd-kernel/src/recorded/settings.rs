@@ -1,5 +1,6 @@
 //! How a test has the kernel be, and what it has happen.
 
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -9,11 +10,15 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 
+use super::disk::FIRST;
 use super::kernel::Kernel;
 use super::state::Answer;
 use crate::attach::Interface;
 use crate::netlink::Event;
 use crate::system::{Process, Traffic};
+
+/// When the processes of the tests began.
+pub(crate) const BEGAN: u64 = 4711;
 
 impl Kernel {
     /// Without the netlink family.
@@ -90,9 +95,21 @@ impl Kernel {
         self.state().holders = holders.iter().map(|&who| who.to_owned()).collect();
     }
 
-    /// A process lives, and this is one of its tasks.
+    /// A process lives since [`BEGAN`], and this is one of its tasks.
     pub(crate) fn set_process(&self, task: u32, pid: u32, name: &str) {
-        self.state().processes.insert(task, Process { pid, name: name.to_owned() });
+        self.state().processes.insert(task, Process { pid, name: name.to_owned(), began: BEGAN });
+    }
+
+    /// The process of this number began then.
+    pub(crate) fn set_process_since(&self, pid: u32, began: u64) {
+        self.state().processes.get_mut(&pid).unwrap().began = began;
+    }
+
+    /// The owner of a device has left a note about it.
+    pub(crate) fn note(&self, device: u32, task: u32) {
+        let dir = self.notes_dir();
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(format!("nbd{}", FIRST + device)), format!("{task}\n{BEGAN}\n1700000000\nhere\n")).unwrap();
     }
 
     /// Owners end by this signal, and by no other.

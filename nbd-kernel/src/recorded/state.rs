@@ -12,6 +12,7 @@ use super::disk::{Disk, FIRST};
 use super::faults::Faults;
 use super::news::Unread;
 use super::node::Node;
+use super::settings::BEGAN;
 use crate::system::{Process, Traffic};
 
 /// Datagrams, made of the number of a request.
@@ -64,7 +65,7 @@ impl Default for State {
             group: true,
             odd: None,
             holders: Vec::new(),
-            processes: BTreeMap::new(),
+            processes: BTreeMap::from([(std::process::id(), this_process())]),
             mortal: None,
             traffic: VecDeque::new(),
             largest_block: 4096,
@@ -107,4 +108,9 @@ impl State {
         let open = self.nodes.iter().any(|node| node.device == device);
         self.disks.get(&device).is_some_and(|disk| open || disk.held || disk.pid.is_some())
     }
+}
+
+/// The one that the tests run in, which attaches what is attached by the library.
+fn this_process() -> Process {
+    Process { pid: std::process::id(), name: "test".to_owned(), began: BEGAN }
 }

@@ -28,6 +28,13 @@ impl System for Kernel {
         Ok(given)
     }
 
+    fn borrow_node(&self, pid: u32, device: DeviceId) -> io::Result<OwnedFd> {
+        let mut state = self.enter("borrow", format!("borrow {} of {pid}", device.0))?;
+        let (node, given) = Node::open(device.0);
+        state.nodes.push(node);
+        Ok(given)
+    }
+
     fn ioctl(&self, node: BorrowedFd<'_>, call: Call<'_>) -> io::Result<()> {
         self.ioctl_of(node, call)
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::support::{attached_as, by_ioctl, by_netlink, device, errno_of, step_of};
 use crate::attach::Interface;
 use crate::error::Step;
-use crate::recorded::{FIRST, Kernel, Offer};
+use crate::recorded::{BEGAN, FIRST, Kernel, Offer};
 use crate::status::{Queue, Status, Usage};
 
 #[test]
@@ -34,9 +34,10 @@ fn everything_is_read_from_the_devices_attributes() {
         kernel.set(FIRST, name, value);
     }
     let offer = Offer::default().flags(TransmissionFlags::SEND_WRITE_ZEROES).shared();
-    let (_device, _servers) = attached_as(&kernel, &by_netlink().identifier("mine"), offer, 2);
     let pid = std::process::id();
     kernel.set_process(pid, pid, "nbd");
+    let (_device, _servers) = attached_as(&kernel, &by_netlink().identifier("mine").origin("nbd://a"), offer, 2);
+    let status = Status::read(&kernel, device(0)).unwrap().unwrap();
     let queue = Queue {
         logical_block_size: 512,
         physical_block_size: 4096,
@@ -53,14 +54,15 @@ fn everything_is_read_from_the_devices_attributes() {
         pid,
         process: Some("nbd".to_owned()),
         backend: Some("mine".to_owned()),
-        origin: None,
-        since: None,
+        origin: Some("nbd://a".to_owned()),
+        since: status.since,
         size: 1 << 20,
         read_only: true,
         connections: 2,
         queue,
     };
-    assert_eq!(Status::read(&kernel, device(0)).unwrap(), Some(expected));
+    assert_eq!(status, expected);
+    assert!(status.since.is_some());
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn the_interface_is_told_by_the_attribute_that_only_netlink_makes() {
         let kernel = Kernel::new();
         let (device, _servers) = attached_as(&kernel, &attach, Offer::default(), 1);
         let status = Status::read(&kernel, device.id()).unwrap().unwrap();
-        assert_eq!((status.interface, status.backend, status.process), (interface, None, None));
+        assert_eq!((status.interface, status.backend), (interface, None));
     }
 }
 
@@ -95,6 +97,20 @@ fn an_attribute_that_cannot_be_read_is_an_error_with_its_name() {
         assert_eq!((step_of(&error), errno_of(&error)), (Some(Step::Sysfs(name)), Some(Errno::ACCESS)));
         assert!(error.to_string().contains(name), "{error}");
     }
+}
+
+/// By netlink the kernel remembers only a number, which may have been given to somebody else since.
+#[test]
+fn a_process_that_began_later_is_not_the_one_that_attached_the_device() {
+    let kernel = Kernel::new();
+    kernel.attach_foreign(FIRST, Interface::Netlink, 77);
+    kernel.set_process(77, 77, "somebody");
+    let process = || Status::read(&kernel, device(0)).unwrap().unwrap().process;
+    assert_eq!(process(), None);
+    kernel.note(0, 77);
+    assert_eq!(process().as_deref(), Some("somebody"), "it began when the note says");
+    kernel.set_process_since(77, BEGAN + 1);
+    assert_eq!(process(), None);
 }
 
 #[test]

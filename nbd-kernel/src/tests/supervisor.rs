@@ -14,7 +14,8 @@ use crate::device::{Device, Ended};
 use crate::error::Error;
 use crate::netlink::Event;
 use crate::recorded::{FIRST, Kernel, Offer};
-use crate::supervisor::{Stopper, Supervisor};
+use crate::stopper::Stopper;
+use crate::supervisor::Supervisor;
 
 const SHORT: Duration = Duration::from_millis(1);
 

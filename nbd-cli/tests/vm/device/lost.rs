@@ -1,7 +1,6 @@
 //! Servers that die, hang, or lose a connection.
 
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -77,7 +76,7 @@ pub(crate) fn one_of_two_connections_may_die(interface: Interface) {
     let connected =
         ConnectOptions::new().structured_replies(false).extended_headers(false).negotiate_uri(&site.uri).unwrap();
     let cut = UnixStream::from(connected.socket.try_clone().unwrap());
-    let first = Connection::new(connected.negotiated, OwnedFd::from(connected.socket), &connected.unread).unwrap();
+    let first = Connection::new(connected.negotiated, connected.socket, &connected.unread).unwrap();
     let attach = Attach::new().interface(interface).timeout(Some(Duration::from_secs(2)));
     let device = attach.attach([first, site.connect()]).unwrap();
     assert_eq!(Status::of(device.id()).unwrap().unwrap().connections, 2);
