@@ -13,6 +13,20 @@
 //! device.detach()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! | want | look at |
+//! |---|---|
+//! | what the kernel can take, and why not | [`Connection`], [`NotForKernel`], [`Geometry`] |
+//! | which device, time-outs, block size, interface | [`Attach`] |
+//! | resize, replace a connection, wait for the end, leave it attached | [`Device`] |
+//! | live through restarts of the server | [`Supervisor`] |
+//! | what is attached here, to what, by whom, since when | [`Status`], [`Usage`] |
+//! | end a device of another process, or one that hangs | [`Detach`] |
+//!
+//! Everything but looking needs CAP_SYS_ADMIN. The crate's README tells in which order the kernel wants things, and
+//! which time-outs do what.
+
+#![deny(unsafe_code)]
 
 mod advice;
 mod attach;
@@ -56,3 +70,8 @@ pub use geometry::{BadGeometry, Geometry, SECTOR};
 pub use status::{Queue, Status, Usage};
 pub use stopper::Stopper;
 pub use supervisor::Supervisor;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
