@@ -56,8 +56,3 @@ pub use options::{ConnectOptions, Oversize, Unaligned};
 pub use queue::{Completion, Interrupted, Interrupter, Queue, Rejected, Ticket};
 
 pub use nbd_proto;
-
-/// The examples of the project's front page, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct FrontPage;

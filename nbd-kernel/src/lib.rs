@@ -75,3 +75,8 @@ pub use supervisor::Supervisor;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the project's front page, compiled here, where all the libraries are known.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
