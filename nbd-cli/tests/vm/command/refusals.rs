@@ -90,8 +90,14 @@ pub(crate) fn without_the_module_it_is_named() {
     let uri = site.uri.to_string();
     for options in [&[][..], &["--ioctl"], &["--netlink"], &["--persist"], &["--foreground"]] {
         for device in [&[][..], &["nbd0"]] {
-            let refused = nbd(&[&["attach"], options, &[&uri], device].concat()).failure();
-            assert!(refused.contains("modprobe nbd"), "{options:?} {device:?}: {refused}");
+            let run = nbd(&[&["attach"], options, &[&uri], device].concat());
+            assert_eq!((run.code, &run.text[..]), (Some(1), ""), "{run:?}");
+            // In front it tells on standard error what it does, too.
+            let refused = run.errors.lines().last().unwrap();
+            assert!(
+                refused.starts_with("nbd: ") && refused.contains("modprobe nbd"),
+                "{options:?} {device:?}: {refused}"
+            );
         }
     }
     assert_eq!(staying(), []);
