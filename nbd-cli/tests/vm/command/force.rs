@@ -7,7 +7,7 @@ use nbd_kernel::Interface;
 
 use super::run::{attach, nbd, staying, until_gone};
 use crate::server::Served;
-use crate::support::{in_flight, open, until};
+use crate::support::{in_flight, open, shown, until};
 
 const SIZE: usize = 8 << 20;
 
@@ -35,12 +35,12 @@ fn it_ends(interface: Interface, options: &[&str], processes: usize) {
         file.write_all_at(&vec![7; SIZE], 0)?;
         file.sync_all()
     });
-    // More than any socket takes: what has been begun is not finished.
-    until(|| in_flight(device) > 0);
-    if processes > 0 {
-        let refused = nbd(&["detach", &device.to_string()]).failure();
-        assert!(refused.contains("in use") || refused.contains("only by force"), "{refused}");
-    }
+    // More than the socket takes: the kernel waits for the server.
+    let longest: u64 = shown(device, "queue/max_sectors_kb").parse().unwrap();
+    until(|| in_flight(device) * longest >= 256);
+    let refused = nbd(&["detach", &device.to_string()]).failure();
+    let holder = format!("is in use: held open by vm-tests (process {})\n", std::process::id());
+    assert!(refused.ends_with(&holder), "{refused}");
     let forced = nbd(&["detach", "--force", &device.to_string()]);
     assert_eq!((forced.code, &forced.text[..]), (Some(0), ""), "{forced:?}");
     assert_eq!(writer.join().unwrap().unwrap_err().raw_os_error(), Some(5));
