@@ -63,8 +63,15 @@ pub(crate) fn is_attached(device: DeviceId) -> bool {
     Path::new(&format!("/sys/block/{}/pid", device.name())).exists()
 }
 
+/// Waits until long writes have filled the socket of a server that hangs: then the kernel waits in the middle of one.
+pub(crate) fn until_stuck(device: DeviceId) {
+    // In KiB, and more than the socket takes.
+    let longest: u64 = shown(device, "queue/max_sectors_kb").parse().unwrap();
+    until(|| in_flight(device) * longest >= 256);
+}
+
 /// How many requests wait for an answer.
-pub(crate) fn in_flight(device: DeviceId) -> u64 {
+fn in_flight(device: DeviceId) -> u64 {
     shown(device, "inflight").split_ascii_whitespace().map(|number| number.parse::<u64>().unwrap()).sum()
 }
 

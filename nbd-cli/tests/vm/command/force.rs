@@ -7,7 +7,7 @@ use nbd_kernel::Interface;
 
 use super::run::{attach, nbd, staying, until_gone};
 use crate::server::Served;
-use crate::support::{in_flight, open, shown, until};
+use crate::support::{open, until_stuck};
 
 const SIZE: usize = 8 << 20;
 
@@ -35,9 +35,7 @@ fn it_ends(interface: Interface, options: &[&str], processes: usize) {
         file.write_all_at(&vec![7; SIZE], 0)?;
         file.sync_all()
     });
-    // More than the socket takes: the kernel waits for the server.
-    let longest: u64 = shown(device, "queue/max_sectors_kb").parse().unwrap();
-    until(|| in_flight(device) * longest >= 256);
+    until_stuck(device);
     let refused = nbd(&["detach", &device.to_string()]).failure();
     let holder = format!("is in use: held open by vm-tests (process {})\n", std::process::id());
     assert!(refused.ends_with(&holder), "{refused}");

@@ -11,7 +11,7 @@ use nbd_kernel::{Attach, Connection, Detach, Ended, Error, Interface, Status};
 use nbd_testkit::pattern;
 
 use crate::server::Served;
-use crate::support::{Aligned, Site, in_flight, open, open_direct, read_direct, until};
+use crate::support::{Aligned, Site, open, open_direct, read_direct, until_stuck};
 
 const SIZE: u64 = 8 << 20;
 const EIO: Option<i32> = Some(5);
@@ -52,10 +52,10 @@ pub(crate) fn a_device_is_detached_though_its_server_takes_nothing(interface: In
     let file = open(&device.path());
     served.hang();
     let writer = thread::spawn(move || {
-        file.write_all_at(&pattern(SIZE as usize, 1), 0)?;
+        file.write_all_at(&vec![7; SIZE as usize], 0)?;
         file.sync_all()
     });
-    until(|| in_flight(id) > 2);
+    until_stuck(id);
     let refused = Detach::new().detach(id).unwrap_err();
     assert!(matches!(refused, Error::ServerSilent(_)), "{refused:?}");
     device.detach().unwrap();
