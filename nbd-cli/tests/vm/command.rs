@@ -18,6 +18,17 @@ use nbd_testkit::guest_test;
 use nbd_testkit::vm::GuestTest;
 
 use crate::both::by_both;
+use background::a_dead_server_ends_an_ioctl_device_and_is_in_the_log;
+use force::{
+    force_ends_a_device_without_a_process_after_its_time_out, force_ends_a_persistent_device_whose_server_hangs,
+    force_ends_an_ioctl_device_whose_server_hangs,
+};
+use persist::{
+    a_grown_export_is_followed_when_asked, an_outage_of_ten_seconds_is_outlasted_by_default,
+    requests_fail_when_the_server_stays_away, who_persists_ends_with_the_device, writes_survive_restarts_of_the_server,
+};
+use refusals::without_the_module_it_is_named;
+use status::idle_devices_are_shown_when_asked;
 
 by_both![
     background::who_stays_holds_nothing_of_who_started_it,
@@ -59,15 +70,3 @@ pub(crate) const TESTS: &[GuestTest] = &[
     guest_test!(who_persists_ends_with_the_device),
     guest_test!(a_grown_export_is_followed_when_asked),
 ];
-
-use background::a_dead_server_ends_an_ioctl_device_and_is_in_the_log;
-use force::{
-    force_ends_a_device_without_a_process_after_its_time_out, force_ends_a_persistent_device_whose_server_hangs,
-    force_ends_an_ioctl_device_whose_server_hangs,
-};
-use persist::{
-    a_grown_export_is_followed_when_asked, an_outage_of_ten_seconds_is_outlasted_by_default,
-    requests_fail_when_the_server_stays_away, who_persists_ends_with_the_device, writes_survive_restarts_of_the_server,
-};
-use refusals::without_the_module_it_is_named;
-use status::idle_devices_are_shown_when_asked;
