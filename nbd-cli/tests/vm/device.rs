@@ -10,31 +10,12 @@ mod leaks;
 mod lost;
 mod reconnect;
 mod resize;
-mod server;
-pub(crate) mod support;
 
 use nbd_kernel::Interface;
 use nbd_testkit::guest_test;
 use nbd_testkit::vm::GuestTest;
 
-/// Makes two tests out of each function that takes an interface, and lists them.
-macro_rules! by_both {
-    ($($module:ident::$test:ident),+ $(,)?) => {
-        pub(crate) mod by_ioctl {
-            use super::{GuestTest, Interface};
-
-            pub(crate) const TESTS: &[GuestTest] =
-                &[$(GuestTest::new(stringify!($test), || super::$module::$test(Interface::Ioctl))),+];
-        }
-
-        pub(crate) mod by_netlink {
-            use super::{GuestTest, Interface};
-
-            pub(crate) const TESTS: &[GuestTest] =
-                &[$(GuestTest::new(stringify!($test), || super::$module::$test(Interface::Netlink))),+];
-        }
-    };
-}
+use crate::both::by_both;
 
 by_both![
     attach::a_device_has_the_exports_shape,

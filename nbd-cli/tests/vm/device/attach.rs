@@ -9,7 +9,7 @@ use nbd_driver_std::nbd_proto::uri::NbdUri;
 use nbd_kernel::{Attach, Connection, DeviceId, Interface, Status};
 use nbd_testkit::Nbdkit;
 
-use super::support::{Site, attribute, open, open_direct, read_direct};
+use crate::support::{Site, attribute, open, open_direct, read_direct};
 
 pub(crate) fn a_device_has_the_exports_shape(interface: Interface) {
     let site = Site::memory(3 << 20);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nbd_kernel::{Attach, DeviceId, Error, Interface};
 
-use super::support::Site;
+use crate::support::Site;
 
 const ID: DeviceId = DeviceId(3);
 

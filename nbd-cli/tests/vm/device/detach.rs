@@ -1,11 +1,10 @@
 //! The end of a device, by its owner and by others.
 
 use std::fs::File;
-use std::path::Path;
 
 use nbd_kernel::{Attach, Detach, DeviceId, Ended, Error, Interface, Status};
 
-use super::support::{Site, open_direct, read_direct};
+use crate::support::{Site, is_attached, open_direct, read_direct};
 
 pub(crate) fn a_device_is_free_after_its_end(interface: Interface) {
     let site = Site::memory(1 << 20);
@@ -64,8 +63,4 @@ pub(crate) fn force_ends_a_device_in_use(interface: Interface) {
 pub(crate) fn an_idle_device_is_not_attached(_: Interface) {
     let refused = Detach::new().detach(DeviceId(9)).unwrap_err();
     assert_eq!(refused.to_string(), "/dev/nbd9 is not attached");
-}
-
-fn is_attached(id: DeviceId) -> bool {
-    Path::new(&format!("/sys/block/{}/pid", id.name())).exists()
 }

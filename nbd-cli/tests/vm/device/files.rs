@@ -7,7 +7,7 @@ use std::process::Command;
 use nbd_kernel::Interface;
 use nbd_testkit::pattern;
 
-use super::support::Site;
+use crate::support::{Site, run};
 
 pub(crate) fn a_file_system_keeps_its_files(interface: Interface) {
     let site = Site::memory(32 << 20);
@@ -33,9 +33,4 @@ pub(crate) fn a_file_system_keeps_its_files(interface: Interface) {
 
 fn file(number: u64) -> String {
     Path::new("/tmp/mounted").join(number.to_string()).display().to_string()
-}
-
-pub(super) fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {output:?}");
 }

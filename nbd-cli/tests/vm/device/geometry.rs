@@ -5,7 +5,7 @@ use nbd_driver_std::nbd_proto::uri::NbdUri;
 use nbd_kernel::{Attach, BadGeometry, Connection, Error, Interface};
 use nbd_testkit::{Nbdkit, Server};
 
-use super::support::{Site, attribute, open_direct, read_direct};
+use crate::support::{Site, attribute, open_direct, read_direct};
 
 // K1
 pub(crate) fn a_tail_that_fills_no_block_is_out_of_reach(interface: Interface) {

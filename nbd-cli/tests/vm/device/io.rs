@@ -9,8 +9,8 @@ use nbd_kernel::{Attach, Connection, Interface};
 use nbd_testkit::{Nbdkit, pattern};
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::files::run;
-use super::support::{Aligned, Site, open, open_direct, read_direct};
+use crate::support::run;
+use crate::support::{Aligned, Site, open, open_direct, read_direct};
 
 const SIZE: usize = 8 << 20;
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use nbd_kernel::{Interface, Status};
 
-use super::support::Site;
+use crate::support::Site;
 
 pub(crate) fn a_hundred_rounds_leave_nothing_behind(interface: Interface) {
     let site = Site::memory(1 << 20);

@@ -10,8 +10,8 @@ use nbd_driver_std::ConnectOptions;
 use nbd_kernel::{Attach, Connection, Detach, Ended, Error, Interface, Status};
 use nbd_testkit::pattern;
 
-use super::server::Served;
-use super::support::{Aligned, Site, open, open_direct, read_direct};
+use crate::server::Served;
+use crate::support::{Aligned, Site, open, open_direct, read_direct, until_stuck};
 
 const SIZE: u64 = 8 << 20;
 const EIO: Option<i32> = Some(5);
@@ -52,23 +52,15 @@ pub(crate) fn a_device_is_detached_though_its_server_takes_nothing(interface: In
     let file = open(&device.path());
     served.hang();
     let writer = thread::spawn(move || {
-        file.write_all_at(&pattern(SIZE as usize, 1), 0)?;
+        file.write_all_at(&vec![7; SIZE as usize], 0)?;
         file.sync_all()
     });
-    let in_flight = || Status::of(id).unwrap().is_some_and(|_| inflight(&id.name()) > 2);
-    while !in_flight() {
-        thread::yield_now();
-    }
+    until_stuck(id);
     let refused = Detach::new().detach(id).unwrap_err();
     assert!(matches!(refused, Error::ServerSilent(_)), "{refused:?}");
     device.detach().unwrap();
     assert_eq!(writer.join().unwrap().unwrap_err().raw_os_error(), EIO);
     assert_eq!(Status::of(id).unwrap(), None);
-}
-
-fn inflight(name: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/sys/block/{name}/inflight")).unwrap();
-    text.split_ascii_whitespace().map(|number| number.parse::<u64>().unwrap()).sum()
 }
 
 pub(crate) fn one_of_two_connections_may_die(interface: Interface) {

@@ -1,16 +1,14 @@
 //! New connections for dead ones.
 
 use std::io::{Seek as _, SeekFrom};
-use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use nbd_kernel::{Attach, Detach, Device, Ended, Error, Interface, Supervisor};
-use nbd_testkit::pattern;
 
-use super::server::{DISK, Served, connect, set_size};
-use super::support::{Aligned, attribute, open_direct, read_direct};
+use crate::server::{Served, connect, set_size};
+use crate::support::{attribute, open_direct, read_direct};
+use crate::writer::Writer;
 
 const SIZE: u64 = 8 << 20;
 
@@ -52,7 +50,6 @@ pub(crate) fn a_dead_time_out_ends_in_errors() {
 
 /// Every write is answered, no answer is an error, and what was answered is there.
 pub(crate) fn writes_survive_restarts_of_the_server() {
-    const PIECE: usize = 16_384;
     let served = Served::new(SIZE);
     let uri = served.uri.clone();
     let mut supervisor = Supervisor::new(attach(&served), move || connect(&uri)).unwrap();
@@ -63,37 +60,16 @@ pub(crate) fn writes_survive_restarts_of_the_server() {
         (ended, supervisor.into_device())
     });
 
-    let contents = pattern(SIZE as usize, 11);
-    let restarted = AtomicBool::new(false);
-    let (rounds, served) = thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let file = open_direct(&path);
-            let mut rounds = 0;
-            while rounds == 0 || !restarted.load(Ordering::SeqCst) {
-                for (number, piece) in contents.chunks(PIECE).enumerate() {
-                    file.write_all_at(Aligned::of(piece).bytes(), (number * PIECE) as u64).unwrap();
-                }
-                rounds += 1;
-            }
-            file.sync_all().unwrap();
-            rounds
-        });
-        let mut served = served;
-        for _ in 0..3 {
-            // In the middle of something.
-            thread::sleep(Duration::from_millis(200));
-            served.kill();
-            thread::sleep(Duration::from_millis(200));
-            served = Served::start();
-        }
-        restarted.store(true, Ordering::SeqCst);
-        (writer.join().unwrap(), served)
-    });
-    assert!(rounds > 0);
-    let file = open_direct(&path);
-    assert!(read_direct(&file, SIZE as usize, 0).unwrap() == contents, "through the kernel");
-    assert!(std::fs::read(DISK).unwrap() == contents, "on the server's disk");
-    drop(file);
+    let writer = Writer::start(&path, 0..100);
+    let mut served = served;
+    for _ in 0..3 {
+        // In the middle of something.
+        writer.wait_for(20);
+        served.kill();
+        served = Served::start();
+    }
+    writer.wait_for(100);
+    writer.finish(&path);
     stopper.stop();
     let (ended, device) = watching.join().unwrap();
     assert_eq!(ended, None);

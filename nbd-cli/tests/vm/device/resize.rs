@@ -2,7 +2,7 @@
 
 use nbd_kernel::Interface;
 
-use super::support::{Site, attribute, open_direct, read_direct};
+use crate::support::{Site, attribute, open_direct, read_direct};
 
 pub(crate) fn a_device_grows_and_shrinks(interface: Interface) {
     let site = Site::memory(4 << 20);

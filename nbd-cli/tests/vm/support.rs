@@ -1,16 +1,18 @@
 //! An export, and devices made of it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 
 use nbd_driver_std::ConnectOptions;
 use nbd_driver_std::backend::{Backend, Memory};
 use nbd_driver_std::nbd_proto::uri::NbdUri;
 use nbd_driver_std::server::{Export, Listener, Running, Server, ServerOptions};
-use nbd_kernel::{Attach, Connection, Device, Interface};
+use nbd_kernel::{Attach, Connection, Device, DeviceId, Interface};
 use rustix::fs::OFlags;
 
 /// A server of ours in this process, on a Unix socket.
@@ -48,8 +50,41 @@ impl Site {
 
 /// What the kernel shows of a device, without the line's end.
 pub(crate) fn attribute(device: &Device, name: &str) -> String {
-    let path = format!("/sys/block/{}/{name}", device.id().name());
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim_end().to_owned()
+    shown(device.id(), name)
+}
+
+/// The same for a device of another process.
+pub(crate) fn shown(device: DeviceId, name: &str) -> String {
+    let path = format!("/sys/block/{}/{name}", device.name());
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim_end().to_owned()
+}
+
+pub(crate) fn is_attached(device: DeviceId) -> bool {
+    Path::new(&format!("/sys/block/{}/pid", device.name())).exists()
+}
+
+/// Waits until long writes have filled the socket of a server that hangs: then the kernel waits in the middle of one.
+pub(crate) fn until_stuck(device: DeviceId) {
+    // In KiB, and more than the socket takes.
+    let longest: u64 = shown(device, "queue/max_sectors_kb").parse().unwrap();
+    until(|| in_flight(device) * longest >= 256);
+}
+
+/// How many requests wait for an answer.
+fn in_flight(device: DeviceId) -> u64 {
+    shown(device, "inflight").split_ascii_whitespace().map(|number| number.parse::<u64>().unwrap()).sum()
+}
+
+/// Looks until it is so; the test's own limit puts an end to it.
+pub(crate) fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        thread::yield_now();
+    }
+}
+
+pub(crate) fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
 pub(crate) fn open(path: &Path) -> File {
