@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use syslog_tracing::{Facility, Options, Syslog};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
+use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
 /// The environment variable with a filter, such as `debug`.
 const VARIABLE: &str = "NBD_LOG";
@@ -35,7 +35,7 @@ pub(crate) fn init(verbose: bool) {
 /// For a process that stays. What `--verbose` asks for is shown on standard error as well, as long as there is one.
 pub(crate) fn init_staying(verbose: bool, place: Place) {
     let filter = wanted(verbose).unwrap_or_else(|| EnvFilter::new(STAYING));
-    let format = tracing_subscriber::fmt().with_ansi(false).with_target(false);
+    let format = format().with_ansi(false);
     match place {
         Place::StandardError => on_standard_error(filter),
         Place::File(file) => format.with_env_filter(filter).with_writer(shown(verbose, Arc::new(file))).init(),
@@ -57,10 +57,15 @@ fn wanted(verbose: bool) -> Option<EnvFilter> {
     }
 }
 
+/// A line that cannot be written, as on a full disk, is lost and stops nothing: the complaint about it would go to
+/// standard error, and a panic follows where that is the one that is full or closed.
+fn format() -> SubscriberBuilder {
+    tracing_subscriber::fmt().with_target(false).log_internal_errors(false)
+}
+
 fn on_standard_error(filter: EnvFilter) {
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let format = tracing_subscriber::fmt().with_ansi(colours).with_target(false);
-    format.with_env_filter(filter).with_writer(io::stderr).init();
+    format().with_ansi(colours).with_env_filter(filter).with_writer(io::stderr).init();
 }
 
 fn shown(verbose: bool, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> BoxMakeWriter {

@@ -23,7 +23,7 @@
 //! | what is attached here, to what, by whom, since when | [`Status`], [`Usage`] |
 //! | end a device of another process, or one that hangs | [`Detach`] |
 //!
-//! Everything but looking needs CAP_SYS_ADMIN. The crate's README tells in which order the kernel wants things, and
+//! Everything but looking needs `CAP_SYS_ADMIN`. The crate's README tells in which order the kernel wants things, and
 //! which time-outs do what.
 
 #![deny(unsafe_code)]

@@ -17,6 +17,8 @@ pub(crate) struct Owner {
     /// The process, if it lives for certain. By netlink the kernel only remembers its number, which may be somebody
     /// else's by now; then the note tells.
     pub(crate) process: Option<Process>,
+    /// Whether it has ended for certain. Without a note a process of its number may be it or not.
+    ended: bool,
     pub(crate) note: Option<Note>,
     /// What the kernel was told the device leads to.
     pub(crate) backend: Option<String>,
@@ -35,10 +37,14 @@ impl Owner {
         let interface = if backend.is_some() { Interface::Netlink } else { Interface::Ioctl };
         let note = record::read(system, device, &task);
         let task = task.parse().unwrap_or(0);
-        let process = system.process(task).filter(|process| {
-            interface == Interface::Ioctl || note.as_ref().is_some_and(|note| note.began == process.began)
+        let found = system.process(task);
+        let same = found.as_ref().and_then(|process| match interface {
+            Interface::Ioctl => Some(true),
+            Interface::Netlink => note.as_ref().map(|note| note.began == process.began),
         });
-        Ok(Some(Self { interface, task, process, note, backend: backend.filter(|text| !text.is_empty()) }))
+        let ended = found.is_none() || same == Some(false);
+        let process = found.filter(|_| same == Some(true));
+        Ok(Some(Self { interface, task, process, ended, note, backend: backend.filter(|text| !text.is_empty()) }))
     }
 
     /// Whether he is there, and looks whether his device is wanted.
@@ -51,7 +57,8 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.process {
             Some(Process { pid, name, .. }) => write!(f, "{name} (process {pid})"),
-            None => write!(f, "process {}, which has ended since", self.task),
+            None if self.ended => write!(f, "process {}, which has ended since", self.task),
+            None => write!(f, "process {}", self.task),
         }
     }
 }

@@ -44,14 +44,17 @@ pub(super) fn all(plan: &Plan, wait: Option<Patience>) -> anyhow::Result<Vec<Con
             Err(error) if wait.is_some() && may_pass(&error) => error,
             made => return made.with_context(|| plan.uri.to_string()),
         };
-        if deadline.is_some_and(|deadline| Instant::now() + delay > deadline) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
             return Err(error).with_context(|| plan.uri.to_string());
         }
         if delay == FIRST_DELAY {
             report::notice(&format!("{}: {error}; trying again until it works", plan.uri));
         }
-        tracing::debug!("next attempt in {} ms", delay.as_millis());
-        thread::sleep(delay);
+        // The last attempt is made when the time is over, and not a delay before that.
+        let pause = left.map_or(delay, |left| delay.min(left));
+        tracing::debug!("next attempt in {} ms", pause.as_millis());
+        thread::sleep(pause);
         delay = (delay * 2).min(LONGEST_DELAY);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use nbd_testkit::{NbdServer, Nbdkit, Script, must_end};
 use rustix::process::{Pid, Signal, kill_process};
@@ -155,6 +156,13 @@ fn waiting_may_have_an_end() {
         assert_eq!(lines.len(), 2, "{run:?}");
         assert!(lines[0].contains("trying again") && lines[1].contains("No such file"), "{run:?}");
     }
+}
+
+#[test]
+fn waiting_lasts_as_long_as_it_may() {
+    let start = Instant::now();
+    assert_eq!(nbd(["attach", "--ioctl", "--wait=0.5", &at("/nowhere"), NO_DEVICE]).code, Some(1));
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
 }
 
 #[test]

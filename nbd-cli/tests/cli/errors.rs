@@ -99,3 +99,11 @@ fn tracing_shows_the_steps_on_standard_error() {
         assert!(!steps.contains('\x1b'), "colours are for terminals: {steps:?}");
     }
 }
+
+#[test]
+fn tracing_that_cannot_be_written_stops_nothing() {
+    let Some(server) = Nbdkit::memory("1M").start() else { return };
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let info = command().args(["-v", "info", "--size", &server.uri()]).stderr(full).output().unwrap();
+    assert_eq!((info.status.code(), &info.stdout[..]), (Some(0), &b"1048576\n"[..]));
+}

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::support::{by_ioctl, by_netlink, count, device, errno_of};
 use crate::attach::{Attach, Interface};
 use crate::error::Error;
-use crate::recorded::{FIRST, Kernel, Offer};
+use crate::recorded::{BEGAN, FIRST, Kernel, Offer};
 
 /// The call that claims a device, each way.
 const CLAIMS: [(Interface, &str); 2] = [(Interface::Netlink, "CONNECT"), (Interface::Ioctl, "SET_SOCK")];
@@ -94,6 +94,20 @@ fn a_device_that_is_attached_is_refused_at_once_and_its_owner_named() {
         assert!(error.to_string().ends_with("is attached already by nbd (process 77)"), "{error}");
         assert_eq!((count(&kernel, claim), kernel.pauses().len()), (0, 0));
     }
+}
+
+/// By netlink the kernel remembers only a number.
+#[test]
+fn an_owner_of_whom_nothing_is_noted_is_not_said_to_have_ended() {
+    let kernel = Kernel::new();
+    kernel.attach_foreign(FIRST, Interface::Netlink, 77);
+    kernel.set_process(77, 77, "nbd");
+    let error = || attach(&kernel, Interface::Netlink).unwrap_err().to_string();
+    assert!(error().ends_with("is attached already by process 77"), "{}", error());
+    kernel.note(0, 77);
+    assert!(error().ends_with("is attached already by nbd (process 77)"), "{}", error());
+    kernel.set_process_since(77, BEGAN + 1);
+    assert!(error().ends_with("is attached already by process 77, which has ended since"), "{}", error());
 }
 
 #[test]

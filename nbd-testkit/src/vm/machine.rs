@@ -24,9 +24,9 @@ pub(crate) const REPORT: &str = "report";
 /// What tests have left in their directory of logs.
 const LOGS: &str = "logs.tar";
 
-/// The machine ends with a panic, the kernel's log takes any number of lines from tests, and mitigations of processor
-/// bugs cost an emulated processor dear.
-const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 printk.devkmsg=on mitigations=off";
+/// The machine ends with a panic, and with an oops, after which no result could be trusted. The kernel's log takes any
+/// number of lines from tests, and mitigations of processor bugs cost an emulated processor dear.
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic printk.devkmsg=on mitigations=off";
 
 /// Boots, waits until the machine is off, and says in a few words how it ended. If this process dies, so does the
 /// machine.

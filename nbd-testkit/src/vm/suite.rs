@@ -1,5 +1,6 @@
 //! All tests of a binary, and its `main`.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ impl Suite {
     }
 
     fn on_host(&self, args: &Arguments) -> ExitCode {
+        let twice = duplicate(self.names());
+        assert!(twice.is_none(), "two tests are called {twice:?}, and only one of them would run");
         let missing = missing();
         let skipped = missing.is_some() && !peers_required();
         // Not twice, where the tests are listed in two parts.
@@ -75,6 +78,12 @@ impl Suite {
         }
         libtest_mimic::run(args, trials).exit_code()
     }
+}
+
+/// The first name that comes twice.
+fn duplicate(names: impl IntoIterator<Item = String>) -> Option<String> {
+    let mut known = BTreeSet::new();
+    names.into_iter().find(|name| !known.insert(name.clone()))
 }
 
 /// The kernel's name comes last, so that runners that sort by name begin with one test on all kernels too.
@@ -117,4 +126,16 @@ fn missing() -> Option<String> {
         missing.push("an x86-64 processor".to_owned());
     }
     (!missing.is_empty()).then(|| format!("needs {} (.ci/install kernel-vm)", missing.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duplicate;
+
+    #[test]
+    fn a_name_that_comes_twice_is_found() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(duplicate(names(&["a::x", "a::y", "b::x"])), None);
+        assert_eq!(duplicate(names(&["a::x", "b::x", "a::x"])).as_deref(), Some("a::x"));
+    }
 }

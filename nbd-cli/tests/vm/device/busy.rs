@@ -14,7 +14,7 @@ const ID: DeviceId = DeviceId(3);
 
 pub(crate) fn an_attached_device_is_refused_at_once(interface: Interface) {
     let site = Site::memory(1 << 20);
-    let attach = Attach::new().interface(interface).device(ID);
+    let attach = Attach::new().interface(interface).device(ID).origin("here");
     let _device = attach.attach([site.connect()]).unwrap();
     let refused = attach.attach([site.connect()]).unwrap_err();
     let Error::AlreadyAttached { device, .. } = &refused else { panic!("{refused:?}") };
