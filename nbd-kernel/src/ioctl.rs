@@ -142,6 +142,9 @@ impl Running {
     }
 
     pub(crate) fn resize(&self, size: u64) -> Result<(), Error> {
+        if self.node.strong_count() == 0 {
+            return Err(Error::NotAttached(self.device));
+        }
         self.call(Step::SetSize, Call::SetSize(size))
     }
 
