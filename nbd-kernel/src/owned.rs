@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bounded::within;
-use crate::detach::{Detached, netlink_disconnect, still_held};
+use crate::detach::{Detached, is_free, netlink_disconnect, still_held};
 use crate::device_id::DeviceId;
 use crate::error::Error;
 use crate::ioctl::Running;
@@ -42,7 +42,7 @@ pub(crate) fn end_ioctl(
         None => Err(Error::TimedOut { device, what: "its end", after: RUDE }),
         Some(ended) => {
             ended?;
-            Ok(still_held(&**system, device))
+            Ok(still_held(&**system, device, || is_free(&**system, device)))
         }
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn end_netlink(system: &Arc<dyn System>, device: DeviceId, sockets: &
         }
         asked => asked?,
     }
-    Ok(still_held(&**system, device))
+    Ok(still_held(&**system, device, || is_free(&**system, device)))
 }
 
 /// Where the server takes nothing, the kernel would wait for it to say goodbye, and keep others from their work

@@ -82,6 +82,12 @@ pub(crate) fn request_end(system: &dyn System, device: DeviceId) {
     let _ = write_whole(&request_path(system, device), "");
 }
 
+/// Takes it back.
+pub(crate) fn withdraw(system: &dyn System, device: DeviceId) {
+    // It may never have been there.
+    let _ = fs::remove_file(request_path(system, device));
+}
+
 /// Forgets a device.
 pub(crate) fn remove(system: &dyn System, device: DeviceId) {
     // They may never have been there.
