@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nbd_proto::wire::flags::TransmissionFlags;
 
 use crate::advice;
-use crate::attach::Interface;
+use crate::attach::{Interface, seconds};
 use crate::bounded::bounded;
 use crate::connection::Connection;
 use crate::detach::Detached;
@@ -385,13 +385,12 @@ impl Device {
     }
 
     /// How long the server may take for a request, and how long requests wait for a new connection; see
-    /// [`Attach`](crate::Attach). In whole seconds. Netlink only.
+    /// [`Attach`](crate::Attach). In whole seconds, rounded up; 0 stands for no time-out, as `None` does there. Netlink
+    /// only.
     pub fn set_timeouts(&mut self, timeout: Duration, dead_timeout: Duration) -> Result<(), Error> {
-        self.links("to change time-outs")?.reconfigure(&Reconfigure {
-            timeout: Some(timeout.as_secs()),
-            dead_timeout: Some(dead_timeout.as_secs()),
-            ..Reconfigure::default()
-        })
+        let (timeout, dead_timeout) = (Some(seconds(Some(timeout))?), Some(seconds(Some(dead_timeout))?));
+        let change = Reconfigure { timeout, dead_timeout, ..Reconfigure::default() };
+        self.links("to change time-outs")?.reconfigure(&change)
     }
 
     fn set_client_flags(&mut self) -> Result<(), Error> {

@@ -29,14 +29,17 @@ pub(crate) fn end_ioctl(
     sockets: &[OwnedFd],
 ) -> Result<Detached, Error> {
     hang_up_on_the_deaf(sockets);
+    // Each way has its time for the call and the wait together: nobody waits longer than they say.
+    let deadline = Instant::now() + POLITE;
     let asking = Arc::clone(running);
     let asked = within(POLITE, device, move || asking.disconnect());
-    let mut ended = asked.ok().and_then(|()| running.wait(Some(Instant::now() + POLITE)));
+    let mut ended = asked.ok().and_then(|()| running.wait(Some(deadline)));
     if ended.is_none() {
         hang_up(sockets);
+        let deadline = Instant::now() + RUDE;
         let clearing = Arc::clone(running);
         within(RUDE, device, move || clearing.clear())?;
-        ended = running.wait(Some(Instant::now() + RUDE));
+        ended = running.wait(Some(deadline));
     }
     match ended {
         None => Err(Error::TimedOut { device, what: "its end", after: RUDE }),

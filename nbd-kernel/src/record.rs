@@ -108,7 +108,9 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    let new = path.with_extension("new");
+    // Not the one of the other file about the device, which somebody else may be writing.
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
     fs::write(&new, text)?;
     fs::rename(&new, path)
 }
