@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(500);
 
 /// The kernel tells of a lost connection right after it has shut its socket. If all are shut and nothing was told for
-/// this long, the end was asked for by somebody.
+/// this long, the end was asked for by somebody, or the news are not heard here.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// How a device ended.
@@ -324,10 +324,15 @@ impl Device {
             self.silent_since = None;
             return Ok(Life::Well);
         }
-        // Detached by somebody else, and still held open by yet another.
         if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
             return Ok(Life::Well);
         }
+        // In another network namespace than the first, the kernel's news do not arrive.
+        if links.is_attached()? {
+            self.silent_since = None;
+            return Ok(Life::Lost(links.count_unheard()));
+        }
+        // Detached by somebody else, and still held open by yet another.
         self.over = Some(Ended::Detached);
         Ok(Life::Over(Ended::Detached))
     }
