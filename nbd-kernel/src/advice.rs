@@ -13,6 +13,7 @@ use crate::system::System;
 
 const RIGHTS: &str = "it needs the right CAP_SYS_ADMIN: try as root";
 const MODULE: &str = "the kernel's module is not loaded: modprobe nbd";
+const NAMESPACE: &str = "the module is loaded: the kernel is too old, or shows it in the first network namespace only";
 
 /// The error for a call on a device, with what can be found out about the reason.
 pub(crate) fn failed(system: &dyn System, step: Step, device: DeviceId, source: io::Error) -> Error {
@@ -23,7 +24,7 @@ pub(crate) fn failed(system: &dyn System, step: Step, device: DeviceId, source: 
 /// The same for a request by netlink.
 pub(crate) fn refused(system: &dyn System, step: Step, device: Option<DeviceId>, failure: Failure) -> Error {
     match failure {
-        Failure::NoFamily => no_family(device),
+        Failure::NoFamily => no_family(system, device),
         Failure::Refused { errno, message } => {
             let found = device.and_then(|device| advice(system, step, device, errno)).or_else(|| general(errno));
             let kernel = message.map(|message| format!("the kernel says: {}", Escaped(&message)));
@@ -39,8 +40,9 @@ pub(crate) fn refused(system: &dyn System, step: Step, device: Option<DeviceId>,
 }
 
 /// The kernel does not know the netlink family.
-pub(crate) fn no_family(device: Option<DeviceId>) -> Error {
-    Error::Step { step: Step::OpenNetlink, device, source: Errno::NOENT.into(), advice: Some(MODULE.to_owned()) }
+pub(crate) fn no_family(system: &dyn System, device: Option<DeviceId>) -> Error {
+    let advice = if system.devices().is_ok_and(|devices| devices.is_empty()) { MODULE } else { NAMESPACE };
+    Error::Step { step: Step::OpenNetlink, device, source: Errno::NOENT.into(), advice: Some(advice.to_owned()) }
 }
 
 fn general(errno: Errno) -> Option<String> {

@@ -273,6 +273,7 @@ impl Attach {
             }
             match Claim::stake(system, device, first) {
                 Ok(claim) => return Ok((device, claim)),
+                Err(Error::AlreadyAttached { .. }) => {}
                 Err(error) if errno(&error) == Some(Errno::BUSY) => {}
                 Err(error) => return Err(error),
             }
@@ -329,9 +330,9 @@ fn errno(error: &Error) -> Option<Errno> {
 }
 
 /// Whole seconds, rounded up, so that no time becomes none.
-fn seconds(time: Option<Duration>) -> Result<u64, Error> {
+pub(crate) fn seconds(time: Option<Duration>) -> Result<u64, Error> {
     let Some(time) = time else { return Ok(0) };
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     // The kernel counts in ticks, of which there are up to 1000 a second, in 32 bits on some machines.
     if seconds > LONGEST {
         return Err(Error::Setting(format!(

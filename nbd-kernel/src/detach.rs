@@ -15,7 +15,7 @@ use crate::linux::Linux;
 use crate::netlink::{Failure, Session};
 use crate::owner::Owner;
 use crate::record;
-use crate::system::{Call, System};
+use crate::system::{Call, Process, System};
 
 /// How long an owner may take who was asked to end a device.
 const OWNER: Duration = Duration::from_secs(4);
@@ -96,15 +96,19 @@ impl Detach {
         };
         // An owner who lives has yet to see who asked, and clears up himself.
         if !(owner.keeps_it() && lives(&**system, &owner)) {
-            record::remove(&**system, device);
+            match &ended {
+                Ok(()) => record::remove(&**system, device),
+                Err(_) => record::withdraw(&**system, device),
+            }
         }
         ended?;
-        Ok(still_held(&**system, device))
+        Ok(still_held(&**system, device, || is_gone(&**system, device, &owner)))
     }
 
     /// By netlink it is over when the kernel has answered; a user can only keep the name.
     fn end_netlink(&self, system: &Arc<dyn System>, device: DeviceId, owner: &Owner) -> Result<(), Error> {
-        if self.force && owner.keeps_it() && until(&**system, OWNER, || is_gone(&**system, device)) {
+        let gone = || is_gone(&**system, device, owner);
+        if self.force && owner.keeps_it() && until(&**system, OWNER, gone) {
             return Ok(());
         }
         within(self.patience, device, netlink_disconnect(system, device))
@@ -112,10 +116,14 @@ impl Detach {
 
     /// By ioctl it is over when the thread is back; a user can only keep the name.
     fn end_ioctl(&self, system: &Arc<dyn System>, device: DeviceId, owner: &Owner) -> Result<(), Error> {
-        let is_back = || owner.process.is_some() && system.process(owner.task).is_none();
-        let over = || is_gone(&**system, device) || is_back();
+        let is_back = |process: &Process| {
+            system.process(owner.task).is_none_or(|now| (now.pid, now.began) != (process.pid, process.began))
+        };
+        let over = || is_gone(&**system, device, owner) || owner.process.as_ref().is_some_and(is_back);
         let over_within = |time| until(&**system, time, over);
-        let Some(process) = &owner.process else {
+        // Nobody is killed who does not have it: in a container the kernel's numbers are those of others.
+        let has_it = |process: &&Process| !self.force || system.borrow_node(process.pid, device).is_ok();
+        let Some(process) = owner.process.as_ref().filter(has_it) else {
             within(self.patience, device, ioctl_disconnect(system, device, None))?;
             return if over_within(self.patience) { Ok(()) } else { Err(too_late(device, self.patience)) };
         };
@@ -142,7 +150,14 @@ fn too_late(device: DeviceId, after: Duration) -> Error {
     Error::TimedOut { device, what: "its end", after }
 }
 
-fn is_gone(system: &dyn System, device: DeviceId) -> bool {
+/// Whether the device is free, or has been attached anew.
+fn is_gone(system: &dyn System, device: DeviceId, owner: &Owner) -> bool {
+    let task = |pid: String| pid.parse().unwrap_or(0);
+    system.attribute(device, "pid").is_ok_and(|pid| pid.map(task) != Some(owner.task))
+}
+
+/// Whether nobody has it.
+pub(crate) fn is_free(system: &dyn System, device: DeviceId) -> bool {
     system.attribute(device, "pid").is_ok_and(|pid| pid.is_none())
 }
 
@@ -160,8 +175,8 @@ fn answers(system: &dyn System, device: DeviceId) -> bool {
 }
 
 /// Who keeps the name of a device that has ended.
-pub(crate) fn still_held(system: &dyn System, device: DeviceId) -> Detached {
-    let gone = until(system, Duration::from_millis(500), || is_gone(system, device));
+pub(crate) fn still_held(system: &dyn System, device: DeviceId, is_gone: impl Fn() -> bool) -> Detached {
+    let gone = until(system, Duration::from_millis(500), is_gone);
     Detached { still_held: if gone { Vec::new() } else { system.holders(device) } }
 }
 

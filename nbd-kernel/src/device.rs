@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nbd_proto::wire::flags::TransmissionFlags;
 
 use crate::advice;
-use crate::attach::Interface;
+use crate::attach::{Interface, seconds};
 use crate::bounded::bounded;
 use crate::connection::Connection;
 use crate::detach::Detached;
@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(500);
 
 /// The kernel tells of a lost connection right after it has shut its socket. If all are shut and nothing was told for
-/// this long, the end was asked for by somebody.
+/// this long, the end was asked for by somebody, or the news are not heard here.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// How a device ended.
@@ -71,6 +71,8 @@ pub struct Device {
     export: Export,
     geometry: Geometry,
     client_flags: ClientFlags,
+    /// Whom the kernel names as the one who attached it. Another name stands for another device of the same number.
+    task: Option<String>,
     /// Counts as a user of the device, so that it does not end before the first real one.
     opener: Option<OwnedFd>,
     record: Option<Record>,
@@ -118,6 +120,7 @@ impl Device {
             export,
             geometry,
             client_flags,
+            task: None,
             opener: None,
             record: None,
             warnings: Vec::new(),
@@ -149,7 +152,9 @@ impl Device {
     fn wait_until_ready(&mut self) -> Result<(), Error> {
         let sectors = (self.geometry.size / 512).to_string();
         for _ in 0..READY.as_millis() / LOOK.as_millis() {
-            if self.attribute("pid")?.is_some() && self.attribute("size")?.as_deref() == Some(&sectors[..]) {
+            let task = self.attribute("pid")?;
+            if task.is_some() && self.attribute("size")?.as_deref() == Some(&sectors[..]) {
+                self.task = task;
                 return Ok(());
             }
             if let Way::Ioctl { running, .. } = &self.way {
@@ -306,8 +311,7 @@ impl Device {
             }
             Way::Netlink(links) => links,
         };
-        let pid = self.system.attribute(self.id, "pid");
-        if pid.map_err(|error| advice::failed(&*self.system, Step::Sysfs("pid"), self.id, error))?.is_none() {
+        if !is_ours(&*self.system, self.id, self.task.as_deref())? {
             self.over = Some(Ended::Detached);
             return Ok(Life::Over(Ended::Detached));
         }
@@ -320,10 +324,15 @@ impl Device {
             self.silent_since = None;
             return Ok(Life::Well);
         }
-        // Detached by somebody else, and still held open by yet another.
         if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
             return Ok(Life::Well);
         }
+        // In another network namespace than the first, the kernel's news do not arrive.
+        if links.is_attached()? {
+            self.silent_since = None;
+            return Ok(Life::Lost(links.count_unheard()));
+        }
+        // Detached by somebody else, and still held open by yet another.
         self.over = Some(Ended::Detached);
         Ok(Life::Over(Ended::Detached))
     }
@@ -340,6 +349,7 @@ impl Device {
     /// kernel may wait for requests in flight, so this is not for a device whose connections are all dead.
     pub fn resize(&mut self, size: u64) -> Result<(), Error> {
         let geometry = Geometry::of_size(size, self.geometry.block_size)?;
+        self.check_ours()?;
         match &mut self.way {
             Way::Ioctl { running, .. } => running.resize(geometry.size)?,
             Way::Netlink(links) => links.resize(geometry.size)?,
@@ -380,13 +390,12 @@ impl Device {
     }
 
     /// How long the server may take for a request, and how long requests wait for a new connection; see
-    /// [`Attach`](crate::Attach). In whole seconds. Netlink only.
+    /// [`Attach`](crate::Attach). In whole seconds, rounded up; 0 stands for no time-out, as `None` does there. Netlink
+    /// only.
     pub fn set_timeouts(&mut self, timeout: Duration, dead_timeout: Duration) -> Result<(), Error> {
-        self.links("to change time-outs")?.reconfigure(&Reconfigure {
-            timeout: Some(timeout.as_secs()),
-            dead_timeout: Some(dead_timeout.as_secs()),
-            ..Reconfigure::default()
-        })
+        let (timeout, dead_timeout) = (Some(seconds(Some(timeout))?), Some(seconds(Some(dead_timeout))?));
+        let change = Reconfigure { timeout, dead_timeout, ..Reconfigure::default() };
+        self.links("to change time-outs")?.reconfigure(&change)
     }
 
     fn set_client_flags(&mut self) -> Result<(), Error> {
@@ -395,10 +404,21 @@ impl Device {
     }
 
     fn links(&mut self, what: &'static str) -> Result<&mut Links, Error> {
+        if self.interface() == Interface::Netlink {
+            self.check_ours()?;
+        }
         match &mut self.way {
             Way::Ioctl { .. } => Err(Error::NeedsNetlink(what)),
             Way::Netlink(links) => Ok(links),
         }
+    }
+
+    /// Nothing is asked of a device that has ended, or that another has attached under the same name since.
+    fn check_ours(&self) -> Result<(), Error> {
+        if self.over.is_none() && is_ours(&*self.system, self.id, self.task.as_deref())? {
+            return Ok(());
+        }
+        Err(Error::NotAttached(self.id))
     }
 
     /// Leaves the device attached without an owner. One that was made by ioctl cannot be left, and comes back.
@@ -426,9 +446,25 @@ impl Device {
         self.opener = None;
         match &mut self.way {
             Way::Ioctl { running, sockets } => owned::end_ioctl(&self.system, self.id, running, sockets),
-            Way::Netlink(links) => owned::end_netlink(&self.system, self.id, links.sockets()),
+            Way::Netlink(links) => {
+                // Where it cannot be told, it is taken for ours: it is worse to leave it behind.
+                if is_ours(&*self.system, self.id, self.task.as_deref()).unwrap_or(true) {
+                    owned::end_netlink(&self.system, self.id, links.sockets())
+                } else {
+                    Ok(Detached::default())
+                }
+            }
         }
     }
+}
+
+/// Whether the kernel still names the same task as the one who attached the device; as long as it has named none, the
+/// device is on its way.
+fn is_ours(system: &dyn System, id: DeviceId, task: Option<&str>) -> Result<bool, Error> {
+    let Some(task) = task else { return Ok(true) };
+    let now = system.attribute(id, "pid");
+    let now = now.map_err(|error| advice::failed(system, Step::Sysfs("pid"), id, error))?;
+    Ok(now.as_deref() == Some(task))
 }
 
 impl Drop for Device {

@@ -63,7 +63,13 @@ impl Claim {
         let failed = |step, source| advice::failed(&**system, step, device, source);
         let node = system.open_node(device).map_err(|error| failed(Step::OpenNode, error))?;
         let call = Call::SetSock(first.as_fd());
-        system.ioctl(node.as_fd(), call).map_err(|error| failed(Step::SetSock, error))?;
+        system.ioctl(node.as_fd(), call).map_err(|error| {
+            // What a device that runs by netlink says to it.
+            match advice::by(&**system, device).filter(|_| Errno::from_io_error(&error) == Some(Errno::INVAL)) {
+                Some(by) => Error::AlreadyAttached { device, by },
+                None => failed(Step::SetSock, error),
+            }
+        })?;
         Ok(Self { system: Arc::clone(system), device, node: Some(node) })
     }
 
@@ -142,6 +148,9 @@ impl Running {
     }
 
     pub(crate) fn resize(&self, size: u64) -> Result<(), Error> {
+        if self.node.strong_count() == 0 {
+            return Err(Error::NotAttached(self.device));
+        }
         self.call(Step::SetSize, Call::SetSize(size))
     }
 

@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::advice;
 use crate::connection::Connection;
 use crate::device_id::DeviceId;
@@ -124,6 +126,23 @@ impl Links {
         }
         self.dead = self.dead.min(self.sockets.len());
         Ok(self.dead)
+    }
+
+    /// Whether the kernel still has the device, be all its connections dead: one that was detached, and keeps its name
+    /// only for those who have it open, cannot be changed any more.
+    pub(crate) fn is_attached(&mut self) -> Result<bool, Error> {
+        let nothing = Reconfigure { identifier: self.identifier.as_deref(), ..Reconfigure::default() };
+        match self.session.reconfigure(self.device.0, &nothing) {
+            Ok(()) => Ok(true),
+            Err(Failure::Refused { errno: Errno::INVAL, .. }) => Ok(false),
+            Err(failure) => Err(self.failed(Step::NetlinkReconfigure, failure)),
+        }
+    }
+
+    /// Counts what can be seen to be dead, where the kernel's news are not heard.
+    pub(crate) fn count_unheard(&mut self) -> usize {
+        self.dead = self.hung_up();
+        self.dead
     }
 
     /// How many sockets are dead, whoever ended them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bounded::within;
-use crate::detach::{Detached, netlink_disconnect, still_held};
+use crate::detach::{Detached, is_free, netlink_disconnect, still_held};
 use crate::device_id::DeviceId;
 use crate::error::Error;
 use crate::ioctl::Running;
@@ -29,20 +29,23 @@ pub(crate) fn end_ioctl(
     sockets: &[OwnedFd],
 ) -> Result<Detached, Error> {
     hang_up_on_the_deaf(sockets);
+    // Each way has its time for the call and the wait together: nobody waits longer than they say.
+    let deadline = Instant::now() + POLITE;
     let asking = Arc::clone(running);
     let asked = within(POLITE, device, move || asking.disconnect());
-    let mut ended = asked.ok().and_then(|()| running.wait(Some(Instant::now() + POLITE)));
+    let mut ended = asked.ok().and_then(|()| running.wait(Some(deadline)));
     if ended.is_none() {
         hang_up(sockets);
+        let deadline = Instant::now() + RUDE;
         let clearing = Arc::clone(running);
         within(RUDE, device, move || clearing.clear())?;
-        ended = running.wait(Some(Instant::now() + RUDE));
+        ended = running.wait(Some(deadline));
     }
     match ended {
         None => Err(Error::TimedOut { device, what: "its end", after: RUDE }),
         Some(ended) => {
             ended?;
-            Ok(still_held(&**system, device))
+            Ok(still_held(&**system, device, || is_free(&**system, device)))
         }
     }
 }
@@ -57,7 +60,7 @@ pub(crate) fn end_netlink(system: &Arc<dyn System>, device: DeviceId, sockets: &
         }
         asked => asked?,
     }
-    Ok(still_held(&**system, device))
+    Ok(still_held(&**system, device, || is_free(&**system, device)))
 }
 
 /// Where the server takes nothing, the kernel would wait for it to say goodbye, and keep others from their work

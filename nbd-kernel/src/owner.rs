@@ -31,8 +31,14 @@ impl Owner {
             let read = system.attribute(device, name);
             read.map_err(|error| advice::failed(system, Step::Sysfs(name), device, error))
         };
-        let Some(task) = attribute("pid")? else { return Ok(None) };
-        let backend = attribute("backend")?;
+        let (task, backend) = loop {
+            let Some(task) = attribute("pid")? else { return Ok(None) };
+            let backend = attribute("backend")?;
+            // One that ended in between has no backend any more, and would look as if it was made by ioctl.
+            if attribute("pid")?.as_ref() == Some(&task) {
+                break (task, backend);
+            }
+        };
         // The attribute exists for devices that were made by netlink, even if nothing is in it.
         let interface = if backend.is_some() { Interface::Netlink } else { Interface::Ioctl };
         let note = record::read(system, device, &task);

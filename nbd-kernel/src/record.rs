@@ -16,6 +16,7 @@ use crate::system::{Process, System};
 pub(crate) struct Record {
     note: PathBuf,
     request: PathBuf,
+    text: String,
     left: bool,
 }
 
@@ -34,10 +35,11 @@ impl Record {
         let task = system.attribute(device, "pid").ok()??;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
         let Process { began, .. } = system.process(task.parse().ok()?)?;
-        let record = Self { note: note_path(system, device), request: request_path(system, device), left: false };
+        let text = format!("{task}\n{began}\n{since}\n{}\n", Escaped(origin));
+        let record = Self { note: note_path(system, device), request: request_path(system, device), text, left: false };
         // One for the device that had this name before is none for this one.
         let _ = fs::remove_file(&record.request);
-        match write_whole(&record.note, &format!("{task}\n{began}\n{since}\n{}\n", Escaped(origin))) {
+        match write_whole(&record.note, &record.text) {
             Ok(()) => Some(record),
             Err(error) => {
                 tracing::debug!("{}: {error}", record.note.display());
@@ -59,7 +61,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.left {
+        let anothers = fs::read_to_string(&self.note).is_ok_and(|text| text != self.text);
+        if !self.left && !anothers {
             // They mean nothing any more, whether they go or not.
             let _ = fs::remove_file(&self.note);
             let _ = fs::remove_file(&self.request);
@@ -77,6 +80,12 @@ pub(crate) fn read(system: &dyn System, device: DeviceId, task: &str) -> Option<
 pub(crate) fn request_end(system: &dyn System, device: DeviceId) {
     // Without a place for it there is no owner who looks.
     let _ = write_whole(&request_path(system, device), "");
+}
+
+/// Takes it back.
+pub(crate) fn withdraw(system: &dyn System, device: DeviceId) {
+    // It may never have been there.
+    let _ = fs::remove_file(request_path(system, device));
 }
 
 /// Forgets a device.
@@ -99,7 +108,9 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    let new = path.with_extension("new");
+    // Not the one of the other file about the device, which somebody else may be writing.
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
     fs::write(&new, text)?;
     fs::rename(&new, path)
 }

@@ -14,6 +14,9 @@ use crate::stopper::Stopper;
 /// How often the device is looked at when nothing is heard of it.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The longest that a delay can be.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 type Attempt = Result<Connection, Error>;
 
 /// Watches over a device: when one of its connections dies, it makes a new one, checks that it leads to the same
@@ -99,10 +102,10 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
     }
 
     /// How long to wait before the second attempt; each time twice as long, up to `longest`. Default: 100 milliseconds,
-    /// 5 seconds.
+    /// 5 seconds. More than a day counts as a day.
     #[must_use]
     pub fn delays(mut self, first: Duration, longest: Duration) -> Self {
-        self.delays = Delays::new(first, longest.max(first));
+        self.delays = Delays::new(first.min(DAY), longest.max(first).min(DAY));
         self
     }
 

@@ -17,6 +17,7 @@ mod queue;
 mod refusals;
 mod replace;
 mod status;
+mod strangers;
 mod stubborn;
 mod supervisor;
 mod support;

@@ -148,6 +148,19 @@ impl Kernel {
         self.tell(Event::LinkDead(device));
     }
 
+    /// The device ends when this attribute is looked for, just before it is read.
+    pub(crate) fn end_before_reading(&self, name: &'static str, device: u32) {
+        self.state().ends_before = Some((name, device));
+    }
+
+    /// Waits until somebody lets time pass.
+    pub(crate) fn await_pause(&self) {
+        let mut state = self.state();
+        while state.pauses.is_empty() {
+            state = self.wait(state);
+        }
+    }
+
     /// Waits until all news have been taken.
     pub(crate) fn await_heard(&self) {
         let mut state = self.state();

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) group: bool,
     /// Datagrams in the place of the answer to a request.
     pub(super) odd: Option<(&'static str, Answer)>,
+    /// A device ends when this attribute of it is looked for.
+    pub(super) ends_before: Option<(&'static str, u32)>,
     pub(super) holders: Vec<String>,
     /// By each of their tasks.
     pub(super) processes: BTreeMap<u32, Process>,
@@ -64,6 +66,7 @@ impl Default for State {
             family: true,
             group: true,
             odd: None,
+            ends_before: None,
             holders: Vec::new(),
             processes: BTreeMap::from([(std::process::id(), this_process())]),
             mortal: None,

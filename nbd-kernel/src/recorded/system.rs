@@ -60,6 +60,9 @@ impl System for Kernel {
     fn attribute(&self, device: DeviceId, name: &'static str) -> io::Result<Option<String>> {
         let mut state = self.state();
         state.faults.strike(name)?;
+        if state.ends_before == Some((name, device.0)) {
+            state.disk(device.0).finish();
+        }
         state.sweep();
         Ok(state.disks.get(&device.0).and_then(|disk| disk.attribute(name)))
     }

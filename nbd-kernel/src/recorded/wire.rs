@@ -118,7 +118,8 @@ fn connect(state: &mut State, request: &Request) -> Result<u32, Errno> {
 
 fn reconfigure(state: &mut State, request: &Request) -> Result<(), Errno> {
     let disk = state.disk(request.index.unwrap());
-    if disk.pid.is_none() || disk.interface != Interface::Netlink || disk.identifier != request.identifier {
+    if disk.pid.is_none() || disk.over || disk.interface != Interface::Netlink || disk.identifier != request.identifier
+    {
         return Err(Errno::INVAL);
     }
     for socket in &request.sockets {

@@ -9,7 +9,7 @@ use super::support::{attached, errno_of, step_of};
 use crate::device::{Ended, Life};
 use crate::error::Step;
 use crate::netlink::Event;
-use crate::recorded::{FIRST, Kernel};
+use crate::recorded::{FIRST, Kernel, Offer};
 
 #[test]
 fn deaths_are_counted_up_to_all_connections() {
@@ -77,4 +77,20 @@ fn a_device_that_somebody_else_detached_and_holds_open_is_over_too() {
     kernel.detach_foreign(FIRST);
     let ended = must_end(move || device.wait(None).unwrap());
     assert_eq!(ended, Some(Ended::Detached));
+}
+
+// Takes as long as the library waits for a word of the kernel, 2 seconds.
+#[test]
+fn connections_that_die_unheard_are_dead_and_can_be_replaced() {
+    let kernel = Kernel::new();
+    kernel.have_no_group();
+    let (mut device, servers) = attached(&kernel, 2);
+    drop(servers);
+    let (ended, mut device) = must_end(move || (device.wait(None).unwrap(), device));
+    assert_eq!(ended, Some(Ended::ServerGone));
+    let (connection, _server) = Offer::default().shared().connect();
+    device.replace(connection, false).unwrap();
+    assert_eq!(device.look().unwrap(), Life::Lost(1));
+    drop(device);
+    assert!(!kernel.is_attached(FIRST));
 }

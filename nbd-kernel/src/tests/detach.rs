@@ -100,8 +100,10 @@ fn force_asks_the_owner_then_tells_him_then_kills_him() {
         kernel.note(0, 70);
         let detached = Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
         assert_eq!(detached.still_held, [] as [&str; 0]);
+        let sent: Vec<_> = kernel.calls().into_iter().filter(|call| call.starts_with("signal")).collect();
+        assert_eq!(sent, signals);
         // Nothing that could hang where the owner hangs.
-        assert_eq!(kernel.calls(), signals);
+        assert_eq!(count(&kernel, "open") + count(&kernel, "DISCONNECT") + count(&kernel, "CLEAR_SOCK"), 0);
         // First there was time for an owner who looks for the request.
         assert!(kernel.pauses().iter().sum::<Duration>() >= Duration::from_secs(4));
         // He lives as far as the fake goes, and so has the request to himself.
@@ -193,4 +195,57 @@ fn a_refusal_is_told_with_its_step() {
         assert!(error.to_string().contains("CAP_SYS_ADMIN"), "{error}");
         assert_eq!(count(&kernel, "CLEAR_SOCK"), 0);
     }
+}
+
+#[test]
+fn nobody_is_killed_for_a_device_that_ends_while_it_is_looked_at() {
+    let kernel = Kernel::new();
+    // The one who made it by netlink lives on, and does something else.
+    kernel.attach_foreign(FIRST, Interface::Netlink, 77);
+    kernel.set_process(77, 77, "manager");
+    kernel.end_before_reading("backend", FIRST);
+    let error = Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap_err();
+    assert!(matches!(error, Error::NotAttached(_)), "{error}");
+    assert_eq!(count(&kernel, "signal"), 0);
+}
+
+#[test]
+fn a_process_that_does_not_have_the_device_is_not_killed_for_it() {
+    let kernel = foreign(Interface::Ioctl);
+    // As in a container, where the kernel's numbers are those of others.
+    kernel.set_process(77, 77, "somebody");
+    kernel.fail("borrow", Errno::BADF);
+    Detach::new().force(true).detach_on(&kernel.system(), device(0)).unwrap();
+    assert_eq!((count(&kernel, "signal"), count(&kernel, "DISCONNECT")), (0, 1));
+}
+
+#[test]
+fn force_does_not_end_the_device_that_comes_after() {
+    for interface in [Interface::Netlink, Interface::Ioctl] {
+        let kernel = foreign(interface);
+        kernel.set_process(77, 77, "nbd");
+        kernel.note(0, 77);
+        kernel.hang_pauses();
+        let (system, detach) = (kernel.system(), Detach::new().force(true));
+        let detaching = thread::spawn(move || detach.detach_on(&system, device(0)).unwrap());
+        let pausing = kernel.clone();
+        must_end(move || pausing.await_pause());
+        kernel.detach_foreign(FIRST);
+        assert!(!kernel.is_attached(FIRST));
+        kernel.attach_foreign(FIRST, Interface::Netlink, 78);
+        kernel.release();
+        must_end(move || detaching.join().unwrap());
+        assert!(kernel.is_attached(FIRST));
+        assert_eq!(count(&kernel, "signal"), 0);
+    }
+}
+
+#[test]
+fn a_detach_that_fails_leaves_the_note_of_who_attached_it() {
+    let kernel = foreign(Interface::Netlink);
+    kernel.note(0, 77);
+    kernel.fail("NL_DISCONNECT", Errno::PERM);
+    Detach::new().detach_on(&kernel.system(), device(0)).unwrap_err();
+    let note = kernel.notes_dir().join(format!("nbd{FIRST}"));
+    assert!(note.exists() && !note.with_extension("detach").exists());
 }

@@ -76,7 +76,7 @@ fn each_change_repeats_the_identifier() {
     let (mut device, _servers) = attached_as(&kernel, &attach, Offer::default(), 1);
     kernel.take_calls();
     device.resize(2 << 20).unwrap();
-    device.set_timeouts(Duration::from_secs(3), Duration::from_secs(4)).unwrap();
+    device.set_timeouts(Duration::from_millis(2_001), Duration::from_secs(4)).unwrap();
     let changes = [
         format!("RECONFIGURE index={FIRST} size=2097152 identifier=mine"),
         format!("RECONFIGURE index={FIRST} timeout=3 dead=4 identifier=mine"),
@@ -101,4 +101,14 @@ fn a_device_that_ends_with_its_last_user_is_opened_before_it_is_told_so() {
         device.leave().unwrap();
         assert_eq!(kernel.calls(), [format!("close {FIRST}")]);
     }
+}
+
+#[test]
+fn a_time_out_that_the_kernel_cannot_count_changes_nothing() {
+    let kernel = Kernel::new();
+    let (mut device, _servers) = attached(&kernel, 1);
+    kernel.take_calls();
+    let error = device.set_timeouts(Duration::MAX, Duration::ZERO).unwrap_err();
+    assert!(matches!(error, Error::Setting(_)), "{error}");
+    assert_eq!(kernel.calls(), [] as [&str; 0]);
 }

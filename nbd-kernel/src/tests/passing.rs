@@ -1,7 +1,9 @@
 //! Somebody is in the way: for a moment, or for good.
 
+use std::thread;
 use std::time::Duration;
 
+use nbd_testkit::must_end;
 use rustix::io::Errno;
 
 use super::support::{by_ioctl, by_netlink, count, device, errno_of};
@@ -152,4 +154,24 @@ fn a_list_of_devices_that_cannot_be_read_is_an_error() {
     assert_eq!(errno_of(&error), Some(Errno::ACCESS));
     let (connection, _server) = Offer::default().connect();
     by_netlink().attach_on(&kernel.system(), vec![connection]).unwrap().detach().unwrap();
+}
+
+#[test]
+fn a_device_that_another_attaches_by_netlink_first_is_passed_over_by_ioctl() {
+    for wanted in [None, Some(device(0))] {
+        let kernel = Kernel::new();
+        kernel.hang("open");
+        let (system, (ours, _server)) = (kernel.system(), Offer::default().connect());
+        let attach = wanted.into_iter().fold(by_ioctl(), Attach::device);
+        let attaching = thread::spawn(move || attach.attach_on(&system, vec![ours]));
+        let opening = kernel.clone();
+        must_end(move || opening.await_call("open", 1));
+        kernel.attach_foreign(FIRST, Interface::Netlink, 77);
+        kernel.release();
+        match (wanted, must_end(move || attaching.join().unwrap())) {
+            (None, Ok(attached)) => assert_eq!(attached.id(), device(1)),
+            (Some(_), Err(Error::AlreadyAttached { device: id, .. })) => assert_eq!(id, device(0)),
+            other => panic!("{other:?}"),
+        }
+    }
 }

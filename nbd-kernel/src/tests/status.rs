@@ -132,7 +132,7 @@ fn a_list_that_is_refused_is_an_error_with_its_step() {
         let error = Usage::read(&kernel).unwrap_err();
         assert_eq!((step_of(&error), errno_of(&error)), (Some(step), Some(Errno::NOMEM)));
     }
-    let error = Usage::read(&Kernel::without_netlink()).unwrap_err();
+    let error = Usage::read(&Kernel::without_module()).unwrap_err();
     assert!(error.to_string().ends_with("modprobe nbd"), "{error}");
 }
 

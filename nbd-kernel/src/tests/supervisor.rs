@@ -288,3 +288,23 @@ fn a_kernel_that_refuses_a_connection_is_asked_again() {
     drop(watch.stop());
     assert_eq!(host.attempts.load(Ordering::SeqCst), 3);
 }
+
+#[test]
+fn the_longest_delays_there_are_do_not_overflow() {
+    let kernel = Kernel::new();
+    let (device, _servers) = attached(&kernel, 1);
+    let (sender, attempts) = mpsc::channel();
+    let connect = move || {
+        sender.send(()).unwrap();
+        Err(Error::NoConnection)
+    };
+    let mut supervisor = Supervisor::new(device, connect).unwrap().delays(Duration::MAX, Duration::MAX);
+    let stopper = supervisor.stopper();
+    kernel.kill_link(FIRST, 0);
+    let running = thread::spawn(move || (supervisor.run().unwrap(), supervisor));
+    must_end(move || {
+        attempts.recv().unwrap();
+        stopper.stop();
+        assert_eq!(running.join().unwrap().0, None);
+    });
+}
