@@ -1,15 +1,15 @@
 //! A device that is attached, and its owner.
 
+mod life;
+mod settling;
+
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nbd_proto::wire::flags::TransmissionFlags;
-
 use crate::advice;
 use crate::attach::{Interface, seconds};
-use crate::bounded::bounded;
 use crate::connection::Connection;
 use crate::detach::Detached;
 use crate::device_id::DeviceId;
@@ -23,23 +23,11 @@ use crate::owned;
 use crate::record::Record;
 use crate::stopper::Stopper;
 use crate::system::System;
-use crate::waiting;
 
-/// How long the kernel may take to show what it was told.
-const READY: Duration = Duration::from_secs(10);
-
-/// How long the server may take for the kernel's first reads.
-const FIRST_READ: Duration = Duration::from_secs(30);
-
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+pub(crate) use life::Life;
 
 /// How often a device is looked at that has nothing to tell.
 const TICK: Duration = Duration::from_millis(500);
-
-/// The kernel tells of a lost connection right after it has shut its socket. If all are shut and nothing was told for
-/// this long, the end was asked for by somebody, or the news are not heard here.
-const SILENCE: Duration = Duration::from_secs(2);
 
 /// How a device ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,15 +79,6 @@ pub(crate) enum Way {
     Netlink(Links),
 }
 
-/// How a device is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    Well,
-    /// So many connections are dead. If it is all of them, requests wait or fail.
-    Lost(usize),
-    Over(Ended),
-}
-
 impl Device {
     pub(crate) fn new(
         system: Arc<dyn System>,
@@ -128,89 +107,6 @@ impl Device {
             stopper,
             over: None,
         }
-    }
-
-    /// Waits until the device can be used, and does what is left to do then.
-    pub(crate) fn settle(&mut self, origin: Option<&str>, disconnect_on_close: bool) -> Result<(), Error> {
-        self.wait_until_ready()?;
-        self.open_once()?;
-        self.lower_max_sectors()?;
-        self.look_for_leftovers()?;
-        if disconnect_on_close {
-            // Before somebody has opened it, the flag would end it with the next probe by udev.
-            let opened = self.system.open_node(self.id);
-            let opened = opened.map_err(|error| advice::failed(&*self.system, Step::OpenNode, self.id, error))?;
-            self.opener = Some(opened);
-            self.client_flags |= ClientFlags::DISCONNECT_ON_CLOSE;
-            self.links("to end with the last user")?;
-            self.set_client_flags()?;
-        }
-        self.record = origin.and_then(|origin| Record::write(&*self.system, self.id, origin));
-        Ok(())
-    }
-
-    fn wait_until_ready(&mut self) -> Result<(), Error> {
-        let sectors = (self.geometry.size / 512).to_string();
-        for _ in 0..READY.as_millis() / LOOK.as_millis() {
-            let task = self.attribute("pid")?;
-            if task.is_some() && self.attribute("size")?.as_deref() == Some(&sectors[..]) {
-                self.task = task;
-                return Ok(());
-            }
-            if let Way::Ioctl { running, .. } = &self.way {
-                if let Some(ended) = running.wait(Some(Instant::now())) {
-                    ended?;
-                    self.over = Some(Ended::ServerGone);
-                    return Err(Error::EndedEarly(self.id));
-                }
-            }
-            self.system.pause(LOOK);
-        }
-        Err(Error::TimedOut { device: self.id, what: "its size", after: READY })
-    }
-
-    /// The first to open a device makes the kernel look for partitions. Whoever that is hangs in it if the server does
-    /// not answer, and so do all who come after; here it is bounded, and shows that the server does answer.
-    fn open_once(&self) -> Result<(), Error> {
-        let (system, id) = (Arc::clone(&self.system), self.id);
-        let opened = bounded(FIRST_READ, move || system.open_node(id).map(drop));
-        let opened =
-            opened.map_err(|source| Error::Step { step: Step::Thread, device: Some(id), source, advice: None })?;
-        match opened {
-            None => {
-                Err(Error::TimedOut { device: id, what: "the server's answer to the first read", after: FIRST_READ })
-            }
-            Some(opened) => opened.map_err(|error| advice::failed(&*self.system, Step::OpenNode, id, error)),
-        }
-    }
-
-    /// The kernel has no field for what a server takes at once.
-    fn lower_max_sectors(&self) -> Result<(), Error> {
-        const NAME: &str = "queue/max_sectors_kb";
-        let Some(now) = self.attribute(NAME)?.and_then(|text| text.parse::<u32>().ok()) else { return Ok(()) };
-        let most = self.export.maximum_payload / 1024;
-        if now <= most {
-            return Ok(());
-        }
-        // Whole pages and whole blocks; there is room for one of each at least.
-        let unit = (self.geometry.block_size / 1024).max(4);
-        let value = (most / unit * unit).to_string();
-        let set = self.system.set_attribute(self.id, NAME, &value);
-        set.map_err(|error| advice::failed(&*self.system, Step::Sysfs(NAME), self.id, error))
-    }
-
-    /// Some kernels keep what an earlier export could do.
-    fn look_for_leftovers(&mut self) -> Result<(), Error> {
-        const NAME: &str = "queue/write_zeroes_max_bytes";
-        let can = self.export.flags.contains(TransmissionFlags::SEND_WRITE_ZEROES);
-        if !can && self.attribute(NAME)?.is_some_and(|most| most != "0") {
-            self.warnings.push(format!(
-                "{}: the kernel remembers from an earlier export that it can write zeroes, and this one cannot: \
-                 BLKZEROOUT will fail; another device would not have that problem",
-                self.id
-            ));
-        }
-        Ok(())
     }
 
     fn attribute(&self, name: &'static str) -> Result<Option<String>, Error> {
@@ -272,69 +168,6 @@ impl Device {
     /// Ends [`wait`](Self::wait) from another thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
-    }
-
-    /// Waits until [`look`](Self::look) may have something new, until it is stopped, or for this long.
-    pub(crate) fn pause(&self, time: Duration) {
-        let notices = match &self.way {
-            Way::Ioctl { .. } => None,
-            Way::Netlink(links) => links.notices(),
-        };
-        let descriptors: Vec<_> = notices.into_iter().chain([self.stopper.event()]).collect();
-        waiting::readable(&descriptors, time);
-        self.stopper.clear();
-    }
-
-    /// How it is doing right now.
-    pub(crate) fn look(&mut self) -> Result<Life, Error> {
-        if let Some(ended) = self.over {
-            return Ok(Life::Over(ended));
-        }
-        let still_wanted = self.record.as_ref().is_none_or(|record| !record.end_is_wanted());
-        let links = match &mut self.way {
-            Way::Ioctl { running, .. } => {
-                let Some(ended) = running.wait(Some(Instant::now())) else {
-                    if !still_wanted {
-                        self.end()?;
-                        return Ok(Life::Over(Ended::Detached));
-                    }
-                    return Ok(Life::Well);
-                };
-                // The kernel does not tell who asked.
-                let ended = ended.map(|ended| if still_wanted { ended } else { Ended::Detached });
-                self.over = Some(*ended.as_ref().unwrap_or(&Ended::ServerGone));
-                return ended.map(Life::Over);
-            }
-            Way::Netlink(_) if !still_wanted => {
-                self.end()?;
-                return Ok(Life::Over(Ended::Detached));
-            }
-            Way::Netlink(links) => links,
-        };
-        if !is_ours(&*self.system, self.id, self.task.as_deref())? {
-            self.over = Some(Ended::Detached);
-            return Ok(Life::Over(Ended::Detached));
-        }
-        let dead = links.dead()?;
-        if dead > 0 {
-            self.silent_since = None;
-            return Ok(Life::Lost(dead));
-        }
-        if links.hung_up() < links.sockets().len() {
-            self.silent_since = None;
-            return Ok(Life::Well);
-        }
-        if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
-            return Ok(Life::Well);
-        }
-        // In another network namespace than the first, the kernel's news do not arrive.
-        if links.is_attached()? {
-            self.silent_since = None;
-            return Ok(Life::Lost(links.count_unheard()));
-        }
-        // Detached by somebody else, and still held open by yet another.
-        self.over = Some(Ended::Detached);
-        Ok(Life::Over(Ended::Detached))
     }
 
     /// How many connections it was given.

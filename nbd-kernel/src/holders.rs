@@ -15,11 +15,19 @@ const MOST: usize = 8;
 
 /// The words for each holder of the device or of one of its partitions. This process is none.
 pub(crate) fn of(device: DeviceId) -> Vec<String> {
+    let mut found = dependents(device);
+    found.extend(processes(&nodes(device)));
+    found.truncate(MOST);
+    found
+}
+
+/// What loses data when a device ends: file systems that are mounted from it, swap space, other block devices on top
+/// of it. In words for people.
+pub fn dependents(device: DeviceId) -> Vec<String> {
     let nodes = nodes(device);
     let mut found = mounts(&nodes);
     found.extend(swaps(&nodes));
     found.extend(stacked(device));
-    found.extend(processes(&nodes));
     found.truncate(MOST);
     found
 }

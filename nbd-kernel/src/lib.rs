@@ -67,6 +67,7 @@ pub use device_id::{DeviceId, NotADevice};
 pub use error::{Error, Step};
 pub use export::{Export, Mismatch};
 pub use geometry::{BadGeometry, Geometry, SECTOR};
+pub use holders::dependents;
 pub use status::{Queue, Status, Usage};
 pub use stopper::Stopper;
 pub use supervisor::Supervisor;

@@ -104,7 +104,8 @@ pub(crate) struct AttachArgs {
 const EXAMPLES: &str = "\
 The device is printed when it is ready: it has its size, and can be opened. By netlink no process is needed after that. \
 With --persist or by ioctl one stays in the background until the device ends, and detaches it at SIGTERM, SIGINT or \
-SIGHUP; a second signal ends it at once.
+SIGHUP. A device that is mounted, swapped to, or part of another one stays until the next signal. One more, while it is \
+detached, ends the process at once.
 
 A server has 10 seconds to accept, 5 seconds for each byte of the handshake and 30 seconds for all of it. With several \
 connections all are made, and compared, before the kernel gets any.
@@ -150,7 +151,7 @@ fn attach(args: &AttachArgs, plan: &Plan, starter: Option<Starter>) -> anyhow::R
         starter.interrupts(&interrupt);
     }
     let device = plan.attach(connections)?;
-    interrupt.stops(device.stopper());
+    interrupt.stops(&device);
     if let Some(code) = interrupt.code() {
         device.detach()?;
         return Ok(code);

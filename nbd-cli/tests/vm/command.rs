@@ -34,6 +34,7 @@ by_both![
     background::who_stays_holds_nothing_of_who_started_it,
     background::who_stays_ends_with_the_device,
     background::a_signal_to_who_stays_ends_the_device,
+    background::a_mounted_device_stays_until_the_second_signal,
     choice::a_device_can_be_chosen_by_any_of_its_names,
     choice::without_a_device_the_first_free_one_is_taken,
     choice::an_attached_device_is_refused_with_who_has_it,

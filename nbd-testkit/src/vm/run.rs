@@ -16,7 +16,7 @@ use super::suite::Suite;
 use super::{image, machine};
 
 /// How long a machine may run, whatever it does.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1500);
 
 /// How many runs keep their logs.
 const KEPT: usize = 4;

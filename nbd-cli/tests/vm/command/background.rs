@@ -1,14 +1,15 @@
 //! Who stays when the command has returned.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nbd_kernel::{DeviceId, Interface};
 use rustix::process::{Pid, Signal, getsid, kill_process};
 
 use super::run::{attach, nbd, stayer, staying, until_gone};
 use crate::server::Served;
-use crate::support::{Site, open_direct, read_direct};
+use crate::support::{Site, open_direct, read_direct, run, until};
 
 const SIZE: u64 = 1 << 20;
 
@@ -54,6 +55,24 @@ pub(crate) fn a_signal_to_who_stays_ends_the_device(interface: Interface) {
     }
     let log = fs::read_to_string("/tmp/log").unwrap();
     assert_eq!(log.matches("a signal ends it").count(), 3, "{log}");
+}
+
+/// One signal alone does not take the disk away from a file system.
+pub(crate) fn a_mounted_device_stays_until_the_second_signal(interface: Interface) {
+    let site = Site::memory(16 << 20);
+    let device = stay(interface, &site.uri.to_string(), "/tmp/log");
+    run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(device.path()));
+    fs::create_dir("/tmp/mounted").unwrap();
+    run(Command::new("mount").args(["-t", "ext4"]).arg(device.path()).arg("/tmp/mounted"));
+    let stayer = stayer();
+    kill_process(stayer, Signal::TERM).unwrap();
+    let warning = format!("{device} is mounted on /tmp/mounted: it stays until the next signal");
+    until(|| fs::read_to_string("/tmp/log").unwrap().contains(&warning));
+    fs::write("/tmp/mounted/file", "here").unwrap();
+    File::open("/tmp/mounted/file").unwrap().sync_all().unwrap();
+    kill_process(stayer, Signal::TERM).unwrap();
+    until(|| staying().is_empty());
+    fs::write("/tmp/mounted/other", "there").and_then(|()| File::open("/tmp/mounted/other")?.sync_all()).unwrap_err();
 }
 
 /// With somebody who stays.
