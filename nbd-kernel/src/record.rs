@@ -95,6 +95,34 @@ pub(crate) fn remove(system: &dyn System, device: DeviceId) {
     let _ = fs::remove_file(request_path(system, device));
 }
 
+/// That the largest request of a device was lowered for a server, in KiB: the kernel keeps it for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lowered {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+}
+
+/// What was lowered for the last server that had this device.
+pub(crate) fn lowered(system: &dyn System, device: DeviceId) -> Option<Lowered> {
+    let text = fs::read_to_string(lowered_path(system, device)).ok()?;
+    let (from, to) = text.trim_end().split_once(' ')?;
+    Some(Lowered { from: from.parse().ok()?, to: to.parse().ok()? })
+}
+
+/// Notes it for the next one.
+pub(crate) fn set_lowered(system: &dyn System, device: DeviceId, lowered: Option<Lowered>) {
+    let path = lowered_path(system, device);
+    // Without a place for it the next server gets smaller requests than it could take.
+    let _ = match lowered {
+        Some(Lowered { from, to }) => write_whole(&path, &format!("{from} {to}\n")),
+        None => fs::remove_file(path),
+    };
+}
+
+fn lowered_path(system: &dyn System, device: DeviceId) -> PathBuf {
+    system.notes().join(format!("{}.lowered", device.name()))
+}
+
 fn note_path(system: &dyn System, device: DeviceId) -> PathBuf {
     system.notes().join(device.name())
 }

@@ -10,7 +10,7 @@ use crate::advice;
 use crate::bounded::bounded;
 use crate::error::{Error, Step};
 use crate::netlink::ClientFlags;
-use crate::record::Record;
+use crate::record::{self, Lowered, Record};
 
 /// How long the kernel may take to show what it was told.
 const READY: Duration = Duration::from_secs(10);
@@ -76,19 +76,23 @@ impl Device {
         }
     }
 
-    /// The kernel has no field for what a server takes at once.
+    /// The kernel has no field for what a server takes at once, and keeps what was set for the export before.
     fn lower_max_sectors(&self) -> Result<(), Error> {
         const NAME: &str = "queue/max_sectors_kb";
         let Some(now) = self.attribute(NAME)?.and_then(|text| text.parse::<u32>().ok()) else { return Ok(()) };
+        let lowered = record::lowered(&*self.system, self.id);
+        let own = lowered.filter(|lowered| lowered.to == now).map_or(now, |lowered| lowered.from);
         let most = self.export.maximum_payload / 1024;
-        if now <= most {
-            return Ok(());
-        }
         // Whole pages and whole blocks; there is room for one of each at least.
         let unit = (self.geometry.block_size / 1024).max(4);
-        let value = (most / unit * unit).to_string();
-        let set = self.system.set_attribute(self.id, NAME, &value);
-        set.map_err(|error| advice::failed(&*self.system, Step::Sysfs(NAME), self.id, error))
+        let value = if own <= most { own } else { most / unit * unit };
+        if value != now {
+            let set = self.system.set_attribute(self.id, NAME, &value.to_string());
+            set.map_err(|error| advice::failed(&*self.system, Step::Sysfs(NAME), self.id, error))?;
+        }
+        let lowered = (value < own).then_some(Lowered { from: own, to: value });
+        record::set_lowered(&*self.system, self.id, lowered);
+        Ok(())
     }
 
     /// Some kernels keep what an earlier export could do.

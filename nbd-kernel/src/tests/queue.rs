@@ -45,6 +45,26 @@ fn the_largest_request_is_left_alone_where_the_server_takes_it() {
     assert_eq!(written("32768", Offer::default()), [] as [&str; 0]);
 }
 
+/// The kernel keeps the setting when the device ends.
+#[test]
+fn what_was_lowered_for_one_server_is_raised_again_for_the_next() {
+    let kernel = Kernel::new();
+    kernel.set(FIRST, NAME, "1280");
+    let attached = |maximum| {
+        let (device, _servers) = attached_as(&kernel, &by_netlink(), Offer::default().blocks(1, maximum), 1);
+        device.detach().unwrap();
+        kernel.take_calls().into_iter().filter(|call| call.starts_with("write")).collect::<Vec<_>>()
+    };
+    assert_eq!(attached(1 << 16), [format!("write {NAME} 64")]);
+    assert_eq!(attached(1 << 16), [] as [&str; 0], "it is so already");
+    assert_eq!(attached(1 << 17), [format!("write {NAME} 128")], "as far as this server takes it");
+    assert_eq!(attached(1 << 25), [format!("write {NAME} 1280")], "as it was before all of them");
+    assert_eq!(attached(1 << 16), [format!("write {NAME} 64")]);
+    // What somebody else has set since is his.
+    kernel.set(FIRST, NAME, "32");
+    assert_eq!(attached(1 << 25), [] as [&str; 0]);
+}
+
 #[test]
 fn a_device_whose_requests_would_be_too_large_is_taken_back() {
     for (how, end) in [(by_netlink(), "NL_DISCONNECT"), (by_ioctl(), "DISCONNECT")] {

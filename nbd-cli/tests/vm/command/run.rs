@@ -1,7 +1,6 @@
 //! Runs the command, and looks at what it leaves.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use nbd_kernel::{DeviceId, Interface};
@@ -110,7 +109,9 @@ pub(crate) fn until_gone(device: DeviceId) {
 
 /// How many files there are about devices.
 pub(crate) fn notes() -> usize {
-    if Path::new("/run/nbd").exists() { fs::read_dir("/run/nbd").unwrap().count() } else { 0 }
+    let notes = fs::read_dir("/run/nbd").into_iter().flatten().map(|note| note.unwrap().path());
+    // What was lowered on a device stays lowered, and so does the note about it.
+    notes.filter(|note| note.extension().is_none_or(|extension| extension != "lowered")).count()
 }
 
 /// Reads a line of what a process prints.

@@ -78,6 +78,13 @@ pub(crate) fn requests_are_no_longer_than_the_server_takes(interface: Interface)
     assert_eq!(attribute(&device, "queue/max_sectors_kb"), "64");
     let bytes = read_direct(&open_direct(&device.path()), 4 << 20, 0).unwrap();
     assert!(bytes.iter().all(|byte| *byte == 0));
+
+    // The next server is not to suffer for it.
+    let id = device.id();
+    device.detach().unwrap();
+    let site = Site::memory(1 << 20);
+    let device = Attach::new().interface(interface).device(id).attach([site.connect()]).unwrap();
+    assert!(attribute(&device, "queue/max_sectors_kb").parse::<u32>().unwrap() > 64);
 }
 
 pub(crate) fn it_works_over_tcp(interface: Interface) {
