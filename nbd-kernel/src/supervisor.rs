@@ -132,19 +132,26 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
         self.device.stopper()
     }
 
-    /// Watches, until the device ends, or until it is stopped: then `None`, and the device is still attached.
-    pub fn run(&mut self) -> Result<Option<Ended>, Error> {
+    /// Watches, until the device ends, or until it is stopped: then `None`, and the device is still attached. What
+    /// goes wrong meanwhile is logged, and tried again.
+    pub fn run(&mut self) -> Option<Ended> {
         let stopper = self.device.stopper();
         let mut attempt: Option<Receiver<Attempt>> = None;
         let mut not_before: Option<Instant> = None;
         loop {
             if stopper.is_stopped() {
-                return Ok(None);
+                return None;
             }
-            let dead = match self.device.look()? {
-                Life::Over(ended) => return Ok(Some(ended)),
-                Life::Lost(dead) => dead,
-                Life::Well => 0,
+            let dead = match self.device.look() {
+                Ok(Life::Over(ended)) => return Some(ended),
+                Ok(Life::Lost(dead)) => dead,
+                Ok(Life::Well) => 0,
+                // A device that cannot be looked at now is not one to give up.
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    self.device.pause(TICK);
+                    continue;
+                }
             };
             if let Some(made) = attempt.as_ref().map(Receiver::try_recv) {
                 match made {
@@ -162,7 +169,10 @@ impl<F: Fn() -> Result<Connection, Error> + Send + Sync + 'static> Supervisor<F>
                     Instant::now() + self.delays.lost()
                 });
                 if at <= Instant::now() {
-                    attempt = Some(self.start()?);
+                    match self.start() {
+                        Ok(started) => attempt = Some(started),
+                        Err(error) => not_before = Instant::now().checked_add(self.take(Err(error))),
+                    }
                 }
             } else {
                 not_before = None;

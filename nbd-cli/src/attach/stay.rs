@@ -19,7 +19,7 @@ pub(super) fn until_end(plan: &Plan, mut device: Device) -> anyhow::Result<ExitC
         let mut supervisor = Supervisor::new(device, move || connect::one(&uri))?.follow_size(plan.follow_size);
         let ended = supervisor.run();
         device = supervisor.into_device();
-        ended?
+        ended
     } else {
         device.wait(None)?
     };

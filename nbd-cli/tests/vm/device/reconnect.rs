@@ -56,7 +56,7 @@ pub(crate) fn writes_survive_restarts_of_the_server() {
     let stopper = supervisor.stopper();
     let path = supervisor.device().path();
     let watching = thread::spawn(move || {
-        let ended = supervisor.run().unwrap();
+        let ended = supervisor.run();
         (ended, supervisor.into_device())
     });
 
@@ -84,7 +84,7 @@ pub(crate) fn a_grown_export_is_followed_when_asked() {
     let stopper = supervisor.stopper();
     let path = supervisor.device().path();
     let watching = thread::spawn(move || {
-        supervisor.run().unwrap();
+        supervisor.run();
         supervisor.into_device()
     });
     served.kill();
@@ -136,7 +136,7 @@ pub(crate) fn the_end_of_a_supervised_device_is_seen() {
     let id = device.id();
     let uri = served.uri.clone();
     let mut supervisor = Supervisor::new(device, move || connect(&uri)).unwrap();
-    let watching = thread::spawn(move || supervisor.run().unwrap());
+    let watching = thread::spawn(move || supervisor.run());
     Detach::new().detach(id).unwrap();
     assert_eq!(watching.join().unwrap(), Some(Ended::Detached));
 }
