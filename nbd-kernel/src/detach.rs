@@ -60,8 +60,8 @@ impl Detach {
         self
     }
 
-    /// How long each step may take. Default: 10 seconds. The kernel may need longer for one thing: a device that was
-    /// left without an owner, and is sending to a server that takes nothing, ends when its request time-out is over.
+    /// How long each step may take. Default: 10 seconds. One step may take longer, by up to twice the device's request
+    /// time-out: by force, a device that was left without an owner while it sends to a server that takes nothing.
     #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {
         self.patience = time;
@@ -111,7 +111,9 @@ impl Detach {
         if self.force && owner.keeps_it() && until(&**system, OWNER, gone) {
             return Ok(());
         }
-        within(self.patience, device, netlink_disconnect(system, device))
+        let time =
+            if self.force { self.patience.saturating_add(longest_send(&**system, device)) } else { self.patience };
+        within(time, device, netlink_disconnect(system, device))
     }
 
     /// By ioctl it is over when the thread is back; a user can only keep the name.
@@ -172,6 +174,12 @@ fn answers(system: &dyn System, device: DeviceId) -> bool {
     until(system, NO_ANSWER, || {
         system.traffic(device).is_none_or(|now| now.in_flight == 0 || now.finished != before.finished)
     })
+}
+
+/// How long the kernel may go on sending to a server that takes nothing: until its request time-out, counted coarsely.
+fn longest_send(system: &dyn System, device: DeviceId) -> Duration {
+    let time = system.attribute(device, "queue/io_timeout").ok().flatten().and_then(|millis| millis.parse().ok());
+    2 * Duration::from_millis(time.map_or(0, |millis: u32| millis.into()))
 }
 
 /// Who keeps the name of a device that has ended.

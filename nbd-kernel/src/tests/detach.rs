@@ -7,7 +7,7 @@ use nbd_testkit::must_end;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::support::{attached_as, count, device, errno_of, step_of};
+use super::support::{attached_as, await_call, count, device, errno_of, step_of};
 use crate::attach::{Attach, Interface};
 use crate::detach::Detach;
 use crate::device::Ended;
@@ -160,6 +160,20 @@ fn a_disconnect_that_hangs_is_given_up() {
         assert!(matches!(error, Error::TimedOut { what: "the kernel's answer", .. }), "{error}");
         kernel.release();
     }
+}
+
+/// It sends to a server that takes nothing, and gives that up only at the device's request time-out.
+#[test]
+fn force_waits_as_long_as_the_kernel_may_send() {
+    let kernel = foreign(Interface::Netlink);
+    kernel.set(FIRST, "queue/io_timeout", "60000");
+    kernel.hang("NL_DISCONNECT");
+    let (system, detach) = (kernel.system(), Detach::new().force(true).patience(Duration::ZERO));
+    let detaching = thread::spawn(move || detach.detach_on(&system, device(0)).unwrap());
+    // Without any patience it would be given up at once; with what the device asks for it is still there.
+    await_call(&kernel, "NL_DISCONNECT", 1);
+    kernel.release();
+    must_end(move || detaching.join().unwrap());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nbd_testkit::must_end;
 
-use super::support::{attached, attached_as, by_ioctl, by_netlink, count};
+use super::support::{attached, attached_as, await_call, by_ioctl, by_netlink, count};
 use crate::connection::Connection;
 use crate::device::{Device, Ended};
 use crate::error::Error;
@@ -80,11 +80,6 @@ impl Watch {
         assert_eq!(outcome, None);
         device
     }
-}
-
-fn await_call(kernel: &Kernel, begins: &'static str, times: usize) {
-    let kernel = kernel.clone();
-    must_end(move || kernel.await_call(begins, times));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 
+use nbd_testkit::must_end;
 use rustix::io::Errno;
 
 use crate::attach::{Attach, Interface};
@@ -55,4 +56,9 @@ pub(super) fn step_of(error: &Error) -> Option<Step> {
 /// How many calls begin so.
 pub(super) fn count(kernel: &Kernel, begins: &str) -> usize {
     kernel.calls().iter().filter(|call| call.starts_with(begins)).count()
+}
+
+pub(super) fn await_call(kernel: &Kernel, begins: &'static str, times: usize) {
+    let kernel = kernel.clone();
+    must_end(move || kernel.await_call(begins, times));
 }

@@ -19,9 +19,9 @@ pub(crate) fn force_ends_a_persistent_device_whose_server_hangs() {
     it_ends(Interface::Netlink, &["--persist"], 1);
 }
 
-/// Nobody is there who could hang up.
+/// Nobody is there who could hang up. The time-out is longer than the patience with every other step.
 pub(crate) fn force_ends_a_device_without_a_process_after_its_time_out() {
-    it_ends(Interface::Netlink, &["--timeout=2"], 0);
+    it_ends(Interface::Netlink, &["--timeout=15"], 0);
 }
 
 /// The kernel sits in the middle of a write that the server does not take.

@@ -1,14 +1,14 @@
 //! Devices that somebody else has.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Barrier;
+use std::sync::{Barrier, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use nbd_kernel::{Attach, DeviceId, Error, Interface};
 
-use crate::support::Site;
+use crate::support::{Site, until};
 
 const ID: DeviceId = DeviceId(3);
 
@@ -44,13 +44,18 @@ pub(crate) fn a_device_that_is_held_open_is_refused_with_the_holders_name(interf
 pub(crate) fn a_passing_opener_is_waited_for(interface: Interface) {
     let site = Site::memory(1 << 20);
     let opened = File::open(ID.path()).unwrap();
-    let passing = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(300));
-        drop(opened);
+    let (sender, started) = mpsc::channel();
+    let attaching = thread::spawn(move || {
+        sender.send(fs::read_link("/proc/thread-self").unwrap()).unwrap();
+        Attach::new().interface(interface).device(ID).attach([site.connect()]).unwrap().id()
     });
-    let device = Attach::new().interface(interface).device(ID).attach([site.connect()]).unwrap();
-    assert_eq!(device.id(), ID);
-    passing.join().unwrap();
+    let task = Path::new("/proc").join(started.recv().unwrap());
+    // By netlink it is refused as long as the device is open, and sleeps before the next attempt.
+    let sleeps = || fs::read_to_string(task.join("stack")).is_ok_and(|stack| stack.contains("nanosleep"));
+    until(|| attaching.is_finished() || sleeps());
+    assert!(!attaching.is_finished() || interface == Interface::Ioctl);
+    drop(opened);
+    assert_eq!(attaching.join().unwrap(), ID);
 }
 
 pub(crate) fn of_two_that_race_for_a_device_one_gets_it(interface: Interface) {
