@@ -16,7 +16,8 @@ pub(crate) struct DetachArgs {
 
     /// End it even if it is mounted or otherwise in use, and even if the server does not answer
     ///
-    /// Whoever uses it gets errors, and what was not yet written is lost.
+    /// Whoever uses it gets errors, and what was not yet written is lost. Where no process stays for the device, and
+    /// the kernel is sending to a server that takes nothing, this can take as long as the device's --timeout, or twice.
     #[arg(short, long)]
     force: bool,
 }

@@ -13,10 +13,11 @@ use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
 use crate::export::Export;
 use crate::geometry::Geometry;
-use crate::ioctl::{Claim, Running, Settings};
+use crate::ioctl::{Claim, Running};
 use crate::links::{Extras, Links};
 use crate::linux::Linux;
 use crate::netlink::{ClientFlags, Failure, Session};
+use crate::settings::Settings;
 use crate::stopper::Stopper;
 use crate::system::System;
 

@@ -125,14 +125,11 @@ impl Detach {
         let over_within = |time| until(&**system, time, over);
         // Nobody is killed who does not have it: in a container the kernel's numbers are those of others.
         let has_it = |process: &&Process| !self.force || system.borrow_node(process.pid, device).is_ok();
-        let Some(process) = owner.process.as_ref().filter(has_it) else {
-            within(self.patience, device, ioctl_disconnect(system, device, None))?;
+        let process = owner.process.as_ref().filter(has_it);
+        let Some(process) = process.filter(|process| self.force && process.pid != std::process::id()) else {
+            within(self.patience, device, ioctl_disconnect(system, device, process.map(|process| process.pid)))?;
             return if over_within(self.patience) { Ok(()) } else { Err(too_late(device, self.patience)) };
         };
-        if !self.force || process.pid == std::process::id() {
-            within(self.patience, device, ioctl_disconnect(system, device, Some(process.pid)))?;
-            return if over_within(self.patience) { Ok(()) } else { Err(too_late(device, self.patience)) };
-        }
         // The kernel may hang in whatever it is told: the owner, who has the sockets, is asked first.
         if owner.note.is_some() && over_within(OWNER) {
             return Ok(());

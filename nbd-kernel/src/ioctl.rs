@@ -15,18 +15,9 @@ use crate::connection::Connection;
 use crate::device::Ended;
 use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
-use crate::geometry::Geometry;
+use crate::settings::Settings;
 use crate::stopper::Stopper;
 use crate::system::{Call, System};
-
-/// What the kernel is to be told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) geometry: Geometry,
-    /// In seconds, 0 for none.
-    pub(crate) timeout: u64,
-    pub(crate) flags: TransmissionFlags,
-}
 
 /// A device that runs, or has run.
 #[derive(Debug)]

@@ -50,6 +50,7 @@ mod owner;
 mod record;
 #[cfg(test)]
 mod recorded;
+mod settings;
 mod socket;
 mod status;
 mod stopper;

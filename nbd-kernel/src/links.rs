@@ -9,8 +9,8 @@ use crate::advice;
 use crate::connection::Connection;
 use crate::device_id::DeviceId;
 use crate::error::{Error, Step};
-use crate::ioctl::Settings;
 use crate::netlink::{ClientFlags, Connect, Event, Failure, Reconfigure, Session};
+use crate::settings::Settings;
 use crate::socket;
 use crate::system::{Notices, System};
 

@@ -6,9 +6,10 @@ use super::support::{by_ioctl, device, errno_of, step_of};
 use crate::device::{Device, Ended};
 use crate::error::{Error, Step};
 use crate::geometry::Geometry;
-use crate::ioctl::{Claim, Running, Settings};
+use crate::ioctl::{Claim, Running};
 use crate::record;
 use crate::recorded::{FIRST, Kernel, Offer};
+use crate::settings::Settings;
 
 /// However a device ends; 0 stands for all of it on newer kernels.
 const ENDS: [Result<(), Errno>; 5] =
