@@ -7,7 +7,7 @@ use std::time::Duration;
 use nbd_proto::error::{Ended, Refused};
 use nbd_proto::handshake::{Negotiated, ReplyStyle};
 use nbd_proto::limits::DEFAULT_MAX_PAYLOAD;
-use nbd_proto::transmission::{self, Checks, Command, Extent};
+use nbd_proto::transmission::{self, Checks, Command, ContextExtents, Extent};
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
 use nbd_proto::wire::number::ContextId;
 
@@ -50,15 +50,6 @@ struct Facts {
     checks: Checks,
     /// Held by a write that reads blocks, changes them and writes them back.
     padding: Mutex<()>,
-}
-
-/// What one metadata context says of a range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContextExtents {
-    /// The context; [`Negotiated::contexts`] has its name.
-    pub context: ContextId,
-    /// Consecutive extents from the start of the range. They may end before it does, or go on behind it.
-    pub extents: Vec<Extent>,
 }
 
 impl Client {

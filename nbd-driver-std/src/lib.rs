@@ -49,10 +49,11 @@ mod trace;
 mod waker;
 
 pub use block_status::BlockStatus;
-pub use client::{Client, ContextExtents};
+pub use client::Client;
 pub use connected::Connected;
 pub use error::Error;
 pub use options::{ConnectOptions, Oversize, Unaligned};
 pub use queue::{Completion, Interrupted, Interrupter, Queue, Rejected, Ticket};
 
 pub use nbd_proto;
+pub use nbd_proto::transmission::ContextExtents;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nbd_proto::error::{CommandError, Refused};
-use nbd_proto::transmission::Command;
+use nbd_proto::transmission::{Command, ContextExtents};
 use nbd_proto::wire::number::{CommandType, Cookie};
 
 use crate::baton::{Mine, Place, Shared, State};
-use crate::client::ContextExtents;
 use crate::error::Error;
 use crate::table::{QueueId, QueueState, Queued, Request, Want};
 

@@ -6,10 +6,9 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use nbd_proto::error::CommandError;
-use nbd_proto::transmission::{self, Command, Extent};
+use nbd_proto::transmission::{self, Command, ContextExtents};
 use nbd_proto::wire::number::{ContextId, Cookie};
 
-use crate::client::ContextExtents;
 use crate::queue::Completion;
 
 /// The number of a registered waiter.
@@ -203,15 +202,7 @@ impl Request {
             Self::Call(call) => &mut call.contexts,
             Self::Queued(queued) => &mut queued.contexts,
         };
-        let of_context: &mut Vec<Extent> = match contexts.iter().position(|known| known.context == context) {
-            Some(at) => &mut contexts[at].extents,
-            None => {
-                contexts.push(ContextExtents { context, extents: Vec::new() });
-                let last = contexts.len() - 1;
-                &mut contexts[last].extents
-            }
-        };
-        of_context.extend(extents);
+        ContextExtents::collect(contexts, context, extents);
     }
 }
 

@@ -120,6 +120,12 @@ impl InFlight {
         Some((cookie, outcome))
     }
 
+    /// Gives back memory that no request needs now.
+    pub(super) fn shrink(&mut self) {
+        self.slots.shrink();
+        self.ready.shrink_to_fit();
+    }
+
     /// Any request left, once the connection is over and [`pop_done`](Self::pop_done) gives nothing more. A
     /// failure that the server told stays; a success of a request that it never saw whole does not count.
     ///

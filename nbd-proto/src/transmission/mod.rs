@@ -21,9 +21,11 @@ mod inflight;
 mod outbound;
 mod server;
 mod slots;
+mod status;
 
 pub use check::{Checks, Command};
 pub use client::{Client, ClientSettings};
 pub use inbound::{Event, Extent, Extents, Landing};
 pub use outbound::{Outbound, Segment};
 pub use server::{Failure, ReadPart, Request, RequestId, Server, ServerEvent, ServerSettings};
+pub use status::ContextExtents;

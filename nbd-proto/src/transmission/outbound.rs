@@ -136,6 +136,13 @@ impl<Id: Copy> SendQueue<Id> {
         }
     }
 
+    /// Gives back memory that nothing is in.
+    pub(super) fn shrink(&mut self) {
+        self.framing.shrink_to_fit();
+        self.pieces.shrink_to_fit();
+        self.unsent.shrink_to_fit();
+    }
+
     /// Nothing will be sent any more.
     pub(super) fn clear(&mut self) {
         self.framing.clear();

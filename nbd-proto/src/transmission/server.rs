@@ -363,6 +363,13 @@ impl Server {
         self.replies.queue.sent(count, |slot| table.sent(slot));
     }
 
+    /// Gives back memory that a time of many requests has left behind. Otherwise it is kept, so that requests cost no
+    /// allocation; worth a call before a connection is left idle.
+    pub fn shrink(&mut self) {
+        self.table.shrink();
+        self.replies.queue.shrink();
+    }
+
     /// The client closed the stream. What was in flight gets its `Done` from [`input`](Self::input). After a
     /// disconnect it means nothing: the client may close its half at once, and still take answers.
     pub fn eof(&mut self) {

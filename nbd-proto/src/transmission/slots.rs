@@ -12,6 +12,8 @@ pub(super) struct Slots<T> {
     free: Vec<SlotIndex>,
     /// How many are taken.
     taken: usize,
+    /// The generation of a new place: above those of places that were given back.
+    first: u32,
 }
 
 #[derive(Debug)]
@@ -23,7 +25,8 @@ struct Slot<T> {
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), taken: 0 }
+        // Generations begin at 1, so that no key is 0.
+        Self { places: Vec::new(), free: Vec::new(), taken: 0, first: 1 }
     }
 }
 
@@ -42,8 +45,7 @@ impl<T> Slots<T> {
             reuse(&mut slot.value);
             index
         } else {
-            // Generations begin at 1, so that no key is 0.
-            self.places.push(Slot { generation: 1, taken: true, value: fresh() });
+            self.places.push(Slot { generation: self.first, taken: true, value: fresh() });
             (self.places.len() - 1) as SlotIndex
         }
     }
@@ -78,6 +80,16 @@ impl<T> Slots<T> {
         self.free.push(index);
     }
 
+    /// Gives back the memory of free places behind the last one that is taken. Their keys stay used up.
+    pub(super) fn shrink(&mut self) {
+        let kept = self.places.iter().rposition(|slot| slot.taken).map_or(0, |last| last + 1);
+        self.first = self.places[kept..].iter().map(|slot| slot.generation).fold(self.first, u32::max);
+        self.places.truncate(kept);
+        self.places.shrink_to_fit();
+        self.free.retain(|index| (*index as usize) < kept);
+        self.free.shrink_to_fit();
+    }
+
     /// Takes any place away that is taken, with its key. Nothing may be inserted any more after that.
     pub(super) fn pop(&mut self) -> Option<(u64, T)> {
         loop {
@@ -89,5 +101,29 @@ impl<T> Slots<T> {
                 return Some((key, slot.value));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Slots;
+
+    #[test]
+    fn a_key_of_a_place_that_was_given_back_is_never_given_again() {
+        let mut slots = Slots::<u8>::default();
+        let mut used = alloc::vec::Vec::new();
+        for _ in 0..3 {
+            let [kept, one, two] = [0, 1, 2].map(|value| slots.insert(|| value, |old| *old = value));
+            for index in [one, two] {
+                assert!(!used.contains(&slots.key(index)));
+                used.push(slots.key(index));
+                slots.release(index);
+            }
+            slots.shrink();
+            assert_eq!((slots.places.len(), slots.free.len()), (kept as usize + 1, 0));
+            assert!(slots.find(slots.key(kept)).is_some());
+            assert!(used.iter().all(|key| slots.find(*key).is_none()));
+        }
+        assert_eq!(slots.len(), 3);
     }
 }

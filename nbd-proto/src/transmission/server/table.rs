@@ -108,6 +108,12 @@ impl Table {
         Some(id)
     }
 
+    /// Gives back memory that no request needs now.
+    pub(super) fn shrink(&mut self) {
+        self.slots.shrink();
+        self.ready.shrink_to_fit();
+    }
+
     /// Any request left, once the connection is over and [`pop_done`](Self::pop_done) gives nothing more. Nothing may
     /// be inserted any more after that.
     pub(super) fn pop_any(&mut self) -> Option<RequestId> {

@@ -1,0 +1,92 @@
+//! Memory that all connections of a loop receive into, one after the other.
+
+use std::fmt;
+
+/// How many bytes one call can receive beside payload that lands in its own buffer.
+const SIZE: usize = 128 * 1024;
+
+/// Room for headers and small payloads. One is enough for all connections of a loop: what belongs to a connection is
+/// not kept in it between two turns, so that an idle connection takes next to no memory.
+pub struct Scratch(Box<[u8]>);
+
+impl Scratch {
+    /// 128 KiB of it.
+    pub fn new() -> Self {
+        Self(vec![0; SIZE].into_boxed_slice())
+    }
+
+    /// Begins a turn: with what was left over from the one before.
+    pub(crate) fn take_up(&mut self, rest: &mut Rest) -> Intake<'_> {
+        let end = rest.0.len();
+        self.0[..end].copy_from_slice(&rest.0);
+        rest.0.clear();
+        Intake { scratch: &mut self.0, start: 0, end }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
+/// How much memory for left-overs an idle connection keeps, in bytes.
+const KEPT: usize = 1024;
+
+/// Bytes that came and could not be used yet: mostly the beginning of a header. Never more than a scratch holds.
+#[derive(Debug, Default)]
+pub(crate) struct Rest(Vec<u8>);
+
+impl Rest {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Keeps what a turn leaves behind.
+    pub(crate) fn put_by(&mut self, bytes: &[u8]) {
+        self.0.clear();
+        self.0.extend_from_slice(bytes);
+        if bytes.is_empty() {
+            self.0.shrink_to(KEPT);
+        }
+    }
+}
+
+/// The scratch in the hands of one connection.
+#[derive(Debug)]
+pub(crate) struct Intake<'a> {
+    scratch: &'a mut [u8],
+    start: usize,
+    end: usize,
+}
+
+impl Intake<'_> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.scratch[self.start..self.end]
+    }
+
+    /// Where what comes next is to be put: behind what is there. Not empty unless the scratch is full of bytes that cannot
+    /// be used yet.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        self.scratch.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        &mut self.scratch[self.end..]
+    }
+
+    /// So many bytes were put there.
+    pub(crate) fn received(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.scratch.len());
+    }
+
+    /// So many bytes were used.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+    }
+}
