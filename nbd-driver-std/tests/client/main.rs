@@ -12,6 +12,7 @@ mod interop_contexts;
 mod interop_flags;
 mod interop_lists;
 mod interrupt;
+mod look_up;
 mod observer;
 mod padding;
 mod panics;
