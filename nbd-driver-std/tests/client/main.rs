@@ -6,6 +6,7 @@
 mod addresses;
 mod both_ways;
 mod chaos;
+mod driver;
 mod failures;
 mod interop;
 mod interop_contexts;
