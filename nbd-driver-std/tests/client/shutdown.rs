@@ -10,6 +10,9 @@ use crate::driver::{Client, ConnectOptions, Error};
 use crate::peer::{ALL, DISC, READ, oldstyle};
 use crate::support::{MIB, must_end, refused, server_error};
 
+/// A chance to say goodbye too early.
+const EARLY: Duration = Duration::from_millis(200);
+
 /// A request of 28 bytes without anything but its command.
 pub(crate) fn disc() -> Vec<u8> {
     [&0x2560_9513_u32.to_be_bytes()[..], &[0, 0, 0, 2], &[0; 20]].concat()
@@ -109,6 +112,7 @@ fn shutdown_waits_for_what_a_queue_has_in_flight() {
     must_end(|| {
         let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, |peer| {
             let requests = [peer.expect(READ), peer.expect(READ)];
+            assert!(!peer.comes_within(EARLY), "a goodbye before the replies");
             for request in requests {
                 peer.reply(&request, 0, &[1; 512]);
             }
@@ -135,6 +139,7 @@ fn requests_in_flight_end_before_the_goodbye() {
         let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, |peer| {
             let (first, second) = (peer.expect(READ), peer.expect(READ));
             peer.reply(&second, 108, &[]);
+            assert!(!peer.comes_within(EARLY), "a goodbye before the other reply");
             peer.reply(&first, 0, &[1; 512]);
             peer.expect(DISC);
         });
