@@ -98,6 +98,8 @@ impl<S: Stream> Client<S> {
                 self.engine.landed(count.min(in_place));
                 intake.received(count.saturating_sub(in_place));
             }
+            // A server may hang up roughly where nothing is left to say.
+            Err(_) if self.goodbye.is_some() && !self.engine.wants_write() => self.engine.eof(),
             Err(error) => self.engine.give_up(&format!("receiving from the server: {error}")),
         }
         true
