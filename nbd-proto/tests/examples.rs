@@ -3,17 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use nbd_testkit::Nbdkit;
+#[path = "common/example.rs"]
+mod example;
 
-/// Cargo builds the examples of a crate together with its tests, into a folder beside them.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    profile.join("examples").join(name)
-}
+use example::example;
+use nbd_testkit::Nbdkit;
 
 #[test]
 fn plain_loop_writes_and_reads_a_block() {
