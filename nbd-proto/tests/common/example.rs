@@ -10,6 +10,6 @@ pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
     let program = profile.join("examples").join(name);
-    assert!(program.exists(), "{name} is not built: run `cargo build -p nbd-proto --examples` first");
+    assert!(program.exists(), "{name} is not built: run `cargo build --workspace --examples` first");
     program
 }
