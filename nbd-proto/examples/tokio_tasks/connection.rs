@@ -1,7 +1,6 @@
 //! One connection for many tasks, over any `AsyncRead + AsyncWrite`.
 
-use std::collections::HashMap;
-use std::io::{self, IoSlice};
+use std::{collections::HashMap, io, io::IoSlice};
 
 use bytes::{Buf as _, BytesMut};
 use nbd_proto::error::{Ended, Error, Refused};
@@ -110,14 +109,11 @@ async fn drive(
             let _ = client.disconnect(); // Refused if it is on its way already.
         }
         let (takes, sends) = (open && client.room() > 0, client.wants_write());
-        let pieces: Vec<_> = client
-            .outbound()
-            .take(64)
-            .map(|segment| match segment {
-                Segment::Framing(bytes) => IoSlice::new(bytes),
-                Segment::Payload { owner, range } => IoSlice::new(&writes[&owner].buffer[range]),
-            })
-            .collect();
+        let pieces = client.outbound().take(64).map(|segment| match segment {
+            Segment::Framing(bytes) => IoSlice::new(bytes),
+            Segment::Payload { owner, range } => IoSlice::new(&writes[&owner].buffer[range]),
+        });
+        let pieces: Vec<_> = pieces.collect();
         let landing = client.landing().and_then(|place| reads.get_mut(&place.owner)?.buffer.get_mut(place.range));
         let lands = landing.is_some();
         scratch.reserve(MIN_INPUT_BUFFER);
@@ -134,9 +130,10 @@ async fn drive(
             }
             count = async {
                 if sends { to.write_vectored(&pieces).await } else { to.flush().await.map(|()| 0) }
-            }, if sends || unflushed => count.map(|count| {
+            }, if sends || unflushed => count.and_then(|count| {
                 unflushed = sends;
                 client.sent(count);
+                if sends && count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
             }),
             count = async {
                 match landing { Some(place) => from.read(place).await, None => from.read_buf(&mut scratch).await }
