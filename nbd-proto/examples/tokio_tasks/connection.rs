@@ -57,9 +57,8 @@ pub(crate) async fn connect(mut stream: impl Stream, export: &str) -> Result<(Ha
         while let consumed @ 1.. = flow.input(&scratch, &mut out)? {
             scratch.advance(consumed);
         }
-        stream.write_all(&out).await?;
+        stream.write_all(&std::mem::take(&mut out)).await?;
         stream.flush().await?;
-        out.clear();
     }
     let (sender, jobs) = mpsc::channel(16);
     Ok((Handle(sender), tokio::spawn(drive(stream, flow.finish()?, scratch, jobs))))
