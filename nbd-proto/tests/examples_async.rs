@@ -50,9 +50,3 @@ fn tokio_tasks_lose_nothing_but_what_they_drop_with_qemu() {
     let Some(server) = QemuNbd::new(Disk::empty(4 << 20)).start() else { return };
     tokio_tasks(&server, server.socket().as_os_str());
 }
-
-#[test]
-fn tokio_tasks_lose_nothing_but_what_they_drop_over_tcp() {
-    let Some(server) = Nbdkit::disk(Disk::empty(4 << 20)).tcp().start() else { return };
-    tokio_tasks(&server, server.tcp_address().to_string().as_ref());
-}
