@@ -35,3 +35,19 @@ mod support;
 mod timeouts;
 #[path = "../../../nbd-driver-std/tests/client/users.rs"]
 mod users;
+
+// What only this one promises.
+mod buffers;
+mod by_hand;
+mod deadlines;
+mod descriptors;
+mod endless;
+mod fairness;
+mod late;
+mod listing;
+mod moving;
+mod not_now;
+mod one_completion;
+mod rig;
+mod shrink;
+mod spurious;

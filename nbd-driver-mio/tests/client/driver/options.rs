@@ -17,12 +17,14 @@ use super::client::Client;
 use super::error::Error;
 use super::motor::Motor;
 
+type Watcher = Arc<dyn Fn(&Observation<'_>) + Send + Sync>;
+
 #[derive(Clone)]
 pub(crate) struct ConnectOptions {
     timeouts: ConnectTimeouts,
     client: ClientOptions,
     settings: ConnectSettings,
-    watcher: Option<Arc<dyn Fn(&Observation<'_>) + Send + Sync>>,
+    watcher: Option<Watcher>,
 }
 
 impl ConnectOptions {
