@@ -188,7 +188,8 @@ impl<S: Stream> Client<S> {
             return Err(Rejection::TooManyRequests { limit: self.engine.room() + self.engine.in_flight() });
         }
         let limit = self.options.max_bytes;
-        if self.bytes > 0 && self.bytes.saturating_add(buffer.len()) > limit {
+        // One without a buffer makes nothing larger.
+        if self.bytes > 0 && !buffer.is_empty() && self.bytes.saturating_add(buffer.len()) > limit {
             return Err(Rejection::TooManyBytes { limit });
         }
         let taken = match contexts {

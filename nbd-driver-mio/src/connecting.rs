@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::event::{Event, Source};
 use mio::{Interest, Registry, Token};
+use nbd_proto::error::{Ended, Error as Over};
 use nbd_proto::handshake::{Connect, ConnectSettings, Flow, Status};
 
 use crate::channel::{BOTH, Channel};
@@ -67,6 +68,7 @@ enum Stage {
     AwaitAccept,
     Handshake,
     Over,
+    Failed,
 }
 
 impl<S: Stream> Connecting<Connect, S> {
@@ -120,14 +122,30 @@ impl<F: Flow, S: Stream> Connecting<F, S> {
                 let whole = after(self.since, "the handshake", self.timeouts.handshake);
                 [idle, whole].into_iter().flatten().min_by_key(|(at, _, _)| *at)
             }
-            Stage::Over => None,
+            Stage::Over | Stage::Failed => None,
         }
     }
 
-    /// Does what can be done now. After an error the connection is to be dropped.
+    /// Does what can be done now. After an error the connection is to be dropped: each further turn is one, too.
     ///
     /// [`Turn::Over`] means that the handshake has ended well: see [`finish`](Self::finish).
     pub fn turn(&mut self, scratch: &mut Scratch, now: Instant) -> Result<Turn, Error> {
+        match self.stage {
+            Stage::Over => return Ok(Turn::Over),
+            Stage::Failed => {
+                let reason = "it has failed before".to_owned();
+                return Err(Over::from(Ended::GivenUp { reason }).into());
+            }
+            Stage::AwaitAccept | Stage::Handshake => {}
+        }
+        let result = self.advance(scratch, now);
+        if result.is_err() {
+            self.stage = Stage::Failed;
+        }
+        result
+    }
+
+    fn advance(&mut self, scratch: &mut Scratch, now: Instant) -> Result<Turn, Error> {
         if self.stage == Stage::AwaitAccept && self.accepted()? {
             self.stage = Stage::Handshake;
             (self.since, self.heard) = (now, now);
@@ -220,7 +238,6 @@ impl<F: Flow, S: Stream> Connecting<F, S> {
 
     /// Sends a last courtesy, as far as it goes without waiting.
     fn farewell(&mut self) {
-        self.stage = Stage::Over;
         if !self.out.is_empty() {
             // The connection is over either way.
             let _ = self.channel.send(&[IoSlice::new(&self.out)]);

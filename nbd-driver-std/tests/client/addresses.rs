@@ -2,14 +2,13 @@
 
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 
 use nbd_testkit::{Disk, Nbdkit, Script, oldstyle_greeting};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::sockopt::{socket_keepalive, tcp_nodelay};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::driver::{Client, ConnectOptions, Error};
 use crate::peer::{ALL, Peer};
@@ -33,7 +32,7 @@ fn works(uri: &str) {
 }
 
 #[track_caller]
-fn message(result: Result<Client, Error>) -> String {
+pub(crate) fn message(result: Result<Client, Error>) -> String {
     let message = result.expect_err("there is nothing to connect to").to_string();
     assert!(!message.contains('\n'), "{message}");
     message
@@ -144,17 +143,6 @@ fn a_given_socket_may_lead_to_a_real_server_and_a_named_export() {
         client.read_at(&mut data, 0).unwrap();
         assert!(data == disk.contents());
     });
-}
-
-#[test]
-fn what_is_no_stream_socket_is_refused() {
-    let (pipe, _writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-    let (datagram, _other) = UnixDatagram::pair().unwrap();
-    let file = tempfile::tempfile().unwrap();
-    for fd in [pipe, datagram.into(), file.into()] {
-        let message = message(ConnectOptions::new().connect_fd(fd, ""));
-        assert!(message.contains("file descriptor") && message.to_lowercase().contains("socket"), "{message}");
-    }
 }
 
 #[test]

@@ -21,7 +21,8 @@ mod support;
 mod timeouts;
 mod users;
 
-// What this one does besides: threads, and requests of any length and place.
+// What this one does besides: threads, requests of any length and place, and sockets only.
+mod given;
 mod interrupt;
 mod look_up;
 mod padding;
