@@ -20,6 +20,7 @@
 //! | what is allocated, what is dirty | [`Client::block_status`] |
 //! | what a server has | [`ConnectOptions::list`] |
 //! | only the handshake, then the socket | [`ConnectOptions::negotiate`] |
+//! | connect by an event loop of your own, and only look the host's name up here | [`look_up`] |
 //! | serve something of your own | [`server`], [`backend`] |
 //!
 //! The client has no thread behind your back. Whichever thread waits for a reply moves bytes for all of them, in both
@@ -48,6 +49,7 @@ mod table;
 mod trace;
 mod waker;
 
+pub use address::look_up;
 pub use block_status::BlockStatus;
 pub use client::Client;
 pub use connected::Connected;

@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::thread;
 
-use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Disk, Nbdkit, Script, oldstyle_greeting};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::sockopt::{socket_keepalive, tcp_nodelay};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::driver::{Client, ConnectOptions, Error};
 use crate::peer::{ALL, Peer};
 use crate::support::{MIB, must_end};
 

@@ -5,10 +5,10 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::{PATIENCE, oldstyle_greeting, pattern};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
+use crate::driver::{Client, ConnectOptions};
 use crate::peer::{ALL, DISC, Peer, READ, WRITE};
 use crate::support::{assert_same, must_end};
 

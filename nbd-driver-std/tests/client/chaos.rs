@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use nbd_driver_std::ConnectOptions;
 use nbd_testkit::pattern;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
+use crate::driver::ConnectOptions;
 use crate::peer::{DISC, Facts, Peer, READ, Request, WRITE, newstyle};
 use crate::support::{assert_same, must_end};
 use crate::threads;

@@ -2,11 +2,11 @@
 
 use std::thread;
 
-use nbd_driver_std::nbd_proto::error::CommandError;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Nbdkit, pattern};
 
+use crate::driver::nbd_proto::error::CommandError;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Client, ConnectOptions, Error};
 use crate::peer::{Facts, READ, newstyle};
 use crate::support::{MIB, assert_same, connection_error, must_end, server_error};
 

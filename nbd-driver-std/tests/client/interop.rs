@@ -1,13 +1,13 @@
 //! What every server of the matrix does: all that it offers, and a clear refusal of the rest.
 
 use fastrand::Rng;
-use nbd_driver_std::nbd_proto::error::Refused;
-use nbd_driver_std::nbd_proto::handshake::{HandshakeStyle, ReplyStyle};
-use nbd_driver_std::nbd_proto::wire::flags::{AllocationFlags, CommandFlags, TransmissionFlags};
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Disk, Handshake, NbdServer, Nbdkit, QemuNbd, Server, pattern};
 
+use crate::driver::nbd_proto::error::Refused;
+use crate::driver::nbd_proto::handshake::{HandshakeStyle, ReplyStyle};
+use crate::driver::nbd_proto::wire::flags::{AllocationFlags, CommandFlags, TransmissionFlags};
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Client, ConnectOptions, Error};
 use crate::support::{KIB, MIB, assert_same, contents, must_end, refused, server_error};
 
 /// A server and how we talk to it.

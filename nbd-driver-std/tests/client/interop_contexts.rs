@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use nbd_driver_std::nbd_proto::handshake::ReplyStyle;
-use nbd_driver_std::nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
-use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Disk, Nbdkit, QemuNbd, Server, pattern};
 
+use crate::driver::nbd_proto::handshake::ReplyStyle;
+use crate::driver::nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
+use crate::driver::{Client, ConnectOptions, Error};
 use crate::support::{KIB, MIB, must_end, refused};
 
 const BASE: &str = "base:allocation";

@@ -1,12 +1,12 @@
 //! Command flags, on servers that know them. Without an offer, each is refused before it is sent.
 
-use nbd_driver_std::nbd_proto::error::Refused;
-use nbd_driver_std::nbd_proto::transmission::Checks;
-use nbd_driver_std::nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::{Disk, NbdServer, Nbdkit, QemuNbd, Server};
 
+use crate::driver::nbd_proto::error::Refused;
+use crate::driver::nbd_proto::transmission::Checks;
+use crate::driver::nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Client, ConnectOptions};
 use crate::support::{MIB, contents, must_end, refused, server_error};
 
 fn client(server: &Server) -> Client {

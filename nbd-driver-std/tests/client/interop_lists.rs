@@ -1,9 +1,9 @@
 //! Lists of exports: names, descriptions, details.
 
-use nbd_driver_std::nbd_proto::handshake::Listing;
-use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::{Disk, NbdServer, Nbdkit, QemuNbd, Server, pattern};
 
+use crate::driver::nbd_proto::handshake::Listing;
+use crate::driver::{Client, ConnectOptions};
 use crate::support::{KIB, MIB, must_end};
 
 fn list(server: &Server) -> Listing {

@@ -2,9 +2,9 @@
 
 use std::thread;
 
-use nbd_driver_std::{Client, ConnectOptions, Interrupted};
 use nbd_testkit::{Disk, Nbdkit, Playing, Script, oldstyle_greeting};
 
+use crate::driver::{Client, ConnectOptions, Interrupted};
 use crate::support::must_end;
 
 /// A server that answers nothing.

@@ -6,12 +6,14 @@
 mod addresses;
 mod both_ways;
 mod chaos;
+mod driver;
 mod failures;
 mod interop;
 mod interop_contexts;
 mod interop_flags;
 mod interop_lists;
 mod interrupt;
+mod look_up;
 mod observer;
 mod padding;
 mod panics;

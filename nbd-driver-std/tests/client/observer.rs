@@ -2,9 +2,9 @@
 
 use std::sync::mpsc::channel;
 
-use nbd_driver_std::ConnectOptions;
 use nbd_testkit::{Disk, Nbdkit};
 
+use crate::driver::ConnectOptions;
 use crate::support::must_end;
 
 #[test]

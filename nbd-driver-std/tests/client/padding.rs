@@ -5,10 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use nbd_driver_std::nbd_proto::error::Refused;
-use nbd_driver_std::{Client, ConnectOptions, Error, Unaligned};
 use nbd_testkit::{Disk, Nbdkit, Server, pattern};
 
+use crate::driver::nbd_proto::error::Refused;
+use crate::driver::{Client, ConnectOptions, Error, Unaligned};
 use crate::peer::{ALL, BLOCK_STATUS, DISC, Facts, Peer, READ, WRITE, newstyle};
 use crate::support::{KIB, MIB, assert_same, contents, must_end, refused};
 

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use nbd_driver_std::ConnectOptions;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+use crate::driver::ConnectOptions;
 use crate::peer::{ALL, READ, oldstyle};
 use crate::support::{MIB, connection_error, must_end};
 

@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::{PATIENCE, newstyle_greeting, oldstyle_greeting};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::driver::{Client, ConnectOptions};
 
 /// Transmission flags: all that goes with simple replies.
 pub(crate) const ALL: u16 = 0b1100_0110_1101;

@@ -1,6 +1,6 @@
 //! Properties of types that a change would break without a compiler's word.
 
-use nbd_driver_std::{Client, Completion, ConnectOptions, Error, Queue, Rejected, Ticket};
+use crate::driver::{Client, Completion, ConnectOptions, Error, Queue, Rejected, Ticket};
 
 const fn send<T: Send>() {}
 const fn send_and_sync<T: Send + Sync>() {}

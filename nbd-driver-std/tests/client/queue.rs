@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::mpsc;
 use std::thread;
 
-use nbd_driver_std::nbd_proto::error::{CommandError, Refused};
-use nbd_driver_std::nbd_proto::transmission::Command;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::{Client, ConnectOptions, Error, Queue};
 use nbd_testkit::{Disk, Nbdkit, QemuNbd, pattern};
 
+use crate::driver::nbd_proto::error::{CommandError, Refused};
+use crate::driver::nbd_proto::transmission::Command;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Client, ConnectOptions, Error, Queue};
 use crate::peer::{ALL, READ, oldstyle};
 use crate::support::{MIB, assert_same, connection_error, contents, must_end, refused};
 

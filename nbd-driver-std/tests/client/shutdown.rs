@@ -4,11 +4,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nbd_driver_std::nbd_proto::error::Refused;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Disk, NbdServer, Nbdkit, QemuNbd, Script, oldstyle_greeting};
 
+use crate::driver::nbd_proto::error::Refused;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Client, ConnectOptions, Error};
 use crate::peer::{ALL, DISC, READ, oldstyle};
 use crate::support::{MIB, must_end, refused, server_error};
 

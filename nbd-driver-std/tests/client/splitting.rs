@@ -1,11 +1,11 @@
 //! Requests longer than a server takes at once.
 
-use nbd_driver_std::nbd_proto::error::Refused;
-use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
-use nbd_driver_std::nbd_proto::wire::number::CommandType;
-use nbd_driver_std::{Client, ConnectOptions, Error, Oversize};
 use nbd_testkit::{Disk, Nbdkit, QemuNbd, Server, pattern};
 
+use crate::driver::nbd_proto::error::Refused;
+use crate::driver::nbd_proto::wire::flags::CommandFlags;
+use crate::driver::nbd_proto::wire::number::CommandType;
+use crate::driver::{Client, ConnectOptions, Error, Oversize, Unaligned};
 use crate::peer::{ALL, DISC, Facts, Peer, READ, WRITE, newstyle, oldstyle};
 use crate::support::{KIB, MIB, assert_same, contents, must_end, refused, server_error, stripes};
 
@@ -118,7 +118,7 @@ fn pieces_are_as_large_as_they_may_be() {
 #[test]
 fn calls_about_nothing_send_nothing() {
     must_end(|| {
-        for unaligned in [nbd_driver_std::Unaligned::Refuse, nbd_driver_std::Unaligned::Pad] {
+        for unaligned in [Unaligned::Refuse, Unaligned::Pad] {
             let facts = Facts { size: MIB, flags: ALL, block_sizes: Some([4096, 4096, 1 << 20]), ..Facts::default() };
             let (client, server) = newstyle(&ConnectOptions::new().unaligned(unaligned), facts, Peer::expect_goodbye);
             for offset in [0, 5, MIB, MIB + 1, u64::MAX] {

@@ -1,10 +1,11 @@
 //! What many tests need: an end to what might hang, and the contents of files.
 
-use nbd_driver_std::Error;
-use nbd_driver_std::nbd_proto::error::{CommandError, Refused};
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
 use nbd_testkit::Server;
 pub(crate) use nbd_testkit::must_end;
+
+use crate::driver::Error;
+use crate::driver::nbd_proto::error::{CommandError, Refused};
+use crate::driver::nbd_proto::wire::number::ErrorValue;
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;

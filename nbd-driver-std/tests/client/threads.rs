@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::thread;
 
 use fastrand::Rng;
-use nbd_driver_std::nbd_proto::handshake::ReplyStyle;
-use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::{Disk, Nbdkit, QemuNbd, Server, pattern};
 
+use crate::driver::nbd_proto::handshake::ReplyStyle;
+use crate::driver::{Client, ConnectOptions};
 use crate::peer::{ALL, oldstyle};
 use crate::support::{KIB, MIB, assert_same, contents, must_end};
 

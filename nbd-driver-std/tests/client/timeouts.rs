@@ -7,11 +7,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nbd_driver_std::{Client, ConnectOptions, Error};
 use nbd_testkit::{Disk, Nbdkit, QemuNbd, Script, newstyle_greeting, oldstyle_greeting};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::listen;
 
+use crate::driver::{Client, ConnectOptions, Error};
 use crate::peer::{ALL, READ, WRITE, oldstyle};
 use crate::support::{MIB, connection_error, must_end};
 

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use nbd_driver_std::ConnectOptions;
-use nbd_driver_std::backend::{Backend, FileBackend, FileOptions, Memory, Null};
-use nbd_driver_std::nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
-use nbd_driver_std::server::{Export, ServerOptions};
-
 use crate::disk::BASE;
+use crate::driver::backend::{Backend, FileBackend, FileOptions, Memory, Null};
+use crate::driver::nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
+use crate::driver::{Client, ConnectOptions, Export, ServerOptions};
 use crate::support::{KIB, MIB, assert_same, must_end, serve, serve_with, stripes};
 
 const SIZE: u64 = 8 * MIB;
@@ -73,7 +71,7 @@ fn a_file_is_opened_anew_for_each_client() {
             Ok(Arc::new(backend))
         });
         let server = serve_with(ServerOptions::new(), [export]);
-        assert!(nbd_driver_std::Client::connect(&server.uri).is_err(), "there is no file yet");
+        assert!(Client::connect(&server.uri).is_err(), "there is no file yet");
         for size in [KIB, 2 * KIB] {
             nbd_testkit::sparse_file::<&[u8]>(&path, size, &[]);
             let client = server.connect();

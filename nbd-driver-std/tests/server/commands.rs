@@ -1,13 +1,12 @@
 //! Every command, over each kind of socket, gets to the backend as it was meant.
 
-use nbd_driver_std::backend::ZeroMode;
-use nbd_driver_std::nbd_proto::handshake::ReplyStyle;
-use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
-use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
-use nbd_driver_std::{Client, ConnectOptions};
 use nbd_testkit::pattern;
 
 use crate::disk::{BASE, Call, TestDisk};
+use crate::driver::backend::ZeroMode;
+use crate::driver::nbd_proto::handshake::ReplyStyle;
+use crate::driver::nbd_proto::wire::flags::CommandFlags;
+use crate::driver::{Client, ConnectOptions, Export, Listener, Server, ServerOptions};
 use crate::support::{MIB, assert_same, must_end, serve, stripes, unchecked};
 
 /// Does a bit of everything.

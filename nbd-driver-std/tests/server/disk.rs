@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use nbd_driver_std::backend::{Backend, Failure, Features, ZeroMode};
-use nbd_driver_std::nbd_proto::wire::chunk::Descriptor;
-use nbd_driver_std::nbd_proto::wire::info::BlockSizes;
-
+use crate::driver::backend::{Backend, Failure, Features, ZeroMode};
+use crate::driver::nbd_proto::wire::chunk::Descriptor;
+use crate::driver::nbd_proto::wire::info::BlockSizes;
 use crate::support::stripes;
 
 /// What is asked of a disk.

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nbd_driver_std::backend::{Backend, Failure, Features};
-use nbd_driver_std::nbd_proto::handshake::HandshakeStyle;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::server::{Export, Server, ServerOptions};
-use nbd_driver_std::{Client, ConnectOptions, Error};
-
 use crate::disk::TestDisk;
+use crate::driver::backend::{Backend, Failure, Features};
+use crate::driver::nbd_proto::handshake::HandshakeStyle;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Client, ConnectOptions, Error, Export, Server, ServerOptions};
 use crate::raw::{DISC, ERR_POLICY, ERR_UNKNOWN, OPT_EXPORT_NAME, OPT_LIST, REP_ACK, Raw};
 use crate::support::{KIB, message, must_end, serve_with};
 

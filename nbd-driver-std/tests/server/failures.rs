@@ -1,12 +1,11 @@
 //! A backend that fails, or panics, fails one request and nothing else.
 
-use nbd_driver_std::backend::Failure;
-use nbd_driver_std::nbd_proto::error::CommandError;
-use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::{ConnectOptions, Error};
-
 use crate::disk::{BASE, Call, TestDisk};
+use crate::driver::backend::Failure;
+use crate::driver::nbd_proto::error::CommandError;
+use crate::driver::nbd_proto::wire::flags::CommandFlags;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{ConnectOptions, Error};
 use crate::support::{MIB, message, must_end, serve, server_error};
 
 #[test]

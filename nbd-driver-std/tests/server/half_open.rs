@@ -3,9 +3,8 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::Duration;
 
-use nbd_driver_std::server::{Export, ServerOptions};
-
 use crate::disk::TestDisk;
+use crate::driver::{Client, Export, ServerOptions};
 use crate::raw::{ERR_POLICY, OPT_ABORT, OPT_LIST, Raw};
 use crate::support::{MIB, message, must_end, serve_with};
 
@@ -69,7 +68,7 @@ fn one_client_too_many_is_told_so() {
         let (error, text) = raw.go("disk").unwrap_err();
         assert_eq!(error, ERR_POLICY);
         assert_eq!(text, "the limit of clients at once is reached (2)");
-        let text = message(nbd_driver_std::Client::connect(&server.uri));
+        let text = message(Client::connect(&server.uri));
         assert!(text.contains("the limit of clients at once is reached (2)"), "{text}");
         // It may wait in the handshake for somebody to leave.
         first.shutdown().unwrap();

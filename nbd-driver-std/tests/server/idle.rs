@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nbd_driver_std::server::{Export, ServerOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::disk::{Call, TestDisk};
+use crate::driver::{Export, ServerOptions};
 use crate::gate::Gate;
 use crate::raw::{READ, Raw, WRITE, request};
 use crate::support::{MIB, must_end, serve_with};

@@ -5,10 +5,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
-use nbd_driver_std::ConnectOptions;
-use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
-
 use crate::disk::TestDisk;
+use crate::driver::{ConnectOptions, Export, Listener, Server, ServerOptions};
 use crate::raw::{DISC, Raw};
 use crate::support::{KIB, must_end};
 

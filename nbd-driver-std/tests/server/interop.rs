@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use nbd_driver_std::server::{Export, ServerOptions};
 use nbd_testkit::{Tool, pattern};
 
 use crate::disk::{Call, TestDisk};
+use crate::driver::{Export, ServerOptions};
 use crate::support::{MIB, TestServer, assert_same, must_end, serve, serve_with};
 
 /// What a program prints, if it succeeds.

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
 
 use crate::disk::TestDisk;
+use crate::driver::{Export, Listener, Server, ServerOptions};
 use crate::raw::{DISC, OPT_GO, OPT_STRUCTURED_REPLY, READ, Raw, WRITE, request};
 use crate::support::{MIB, must_end};
 

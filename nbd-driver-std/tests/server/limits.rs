@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nbd_driver_std::ConnectOptions;
-use nbd_driver_std::nbd_proto::wire::flags::TransmissionFlags;
-use nbd_driver_std::server::{Export, ServerOptions};
-
 use crate::disk::{Call, TestDisk};
+use crate::driver::nbd_proto::wire::flags::TransmissionFlags;
+use crate::driver::{ConnectOptions, Export, ServerOptions};
 use crate::gate::Gate;
 use crate::raw::{READ, Raw, WRITE, request};
 use crate::support::{MIB, assert_same, must_end, serve_with};

@@ -6,6 +6,7 @@ mod backends;
 mod commands;
 mod disconnect;
 mod disk;
+mod driver;
 mod exports;
 mod failures;
 mod gate;

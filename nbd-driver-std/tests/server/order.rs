@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use nbd_driver_std::server::{Export, ServerOptions};
-
 use crate::disk::{Call, TestDisk};
+use crate::driver::{Export, ServerOptions};
 use crate::gate::Gate;
 use crate::raw::{READ, Raw};
 use crate::support::{MIB, must_end, serve, serve_with};

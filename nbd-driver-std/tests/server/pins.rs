@@ -1,6 +1,6 @@
 //! Properties of types that a change could lose unseen.
 
-use nbd_driver_std::server::{Export, Listener, Running, Server, ServerOptions, Stopper};
+use crate::driver::{Export, Listener, Running, Server, ServerOptions, Stopper};
 
 const fn goes_anywhere<T: Send + Sync + 'static>() {}
 

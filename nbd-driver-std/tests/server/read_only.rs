@@ -1,11 +1,10 @@
 //! Read-only exports: what they tell, and what they refuse.
 
-use nbd_driver_std::backend::Features;
-use nbd_driver_std::nbd_proto::wire::flags::TransmissionFlags;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::server::{Export, ServerOptions};
-
 use crate::disk::{Call, TestDisk};
+use crate::driver::backend::Features;
+use crate::driver::nbd_proto::wire::flags::TransmissionFlags;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Export, ServerOptions};
 use crate::support::{MIB, must_end, serve_with, server_error, unchecked};
 
 fn refuses_writes(disk: TestDisk, export: impl FnOnce(Export) -> Export + Send + 'static) {

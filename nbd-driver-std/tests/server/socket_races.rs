@@ -4,8 +4,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Barrier;
 use std::thread;
 
-use nbd_driver_std::server::Listener;
-
+use crate::driver::Listener;
 use crate::support::must_end;
 
 /// Races are lost rarely. With so many rounds, one was lost every time before it was mended.

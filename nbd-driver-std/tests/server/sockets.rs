@@ -3,10 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
-use nbd_driver_std::{Client, ConnectOptions};
-
 use crate::disk::TestDisk;
+use crate::driver::{Client, ConnectOptions, Export, Listener, Server, ServerOptions};
 use crate::support::{KIB, message, must_end, serve};
 
 fn server() -> Server {

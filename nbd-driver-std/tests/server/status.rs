@@ -1,9 +1,8 @@
 //! Block status: each context, ranges, and one extent at a time.
 
-use nbd_driver_std::ConnectOptions;
-use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
-
 use crate::disk::{BASE, Call, TestDisk};
+use crate::driver::ConnectOptions;
+use crate::driver::nbd_proto::wire::flags::CommandFlags;
 use crate::raw::{BLOCK_STATUS, ERR_UNKNOWN, Raw};
 use crate::support::{KIB, MIB, must_end, serve};
 

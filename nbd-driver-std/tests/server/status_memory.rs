@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use nbd_driver_std::server::{Export, ServerOptions};
-
 use crate::disk::{BASE, Call, TestDisk};
+use crate::driver::{Export, ServerOptions};
 use crate::gate::Gate;
 use crate::raw::{BLOCK_STATUS, Raw, request};
 use crate::support::{MIB, must_end, serve_with};

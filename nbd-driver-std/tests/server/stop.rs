@@ -4,10 +4,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nbd_driver_std::Client;
-use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
-
 use crate::disk::{Call, TestDisk};
+use crate::driver::{Client, Export, Listener, Server, ServerOptions};
 use crate::gate::Gate;
 use crate::raw::{READ, Raw, WRITE, request};
 use crate::support::{HANG, MIB, assert_same, must_end, serve, serve_with};

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use nbd_driver_std::backend::Backend;
-use nbd_driver_std::nbd_proto::error::CommandError;
-use nbd_driver_std::nbd_proto::transmission::Checks;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-use nbd_driver_std::server::{Export, Listener, Running, Server, ServerOptions};
-use nbd_driver_std::{Client, ConnectOptions, Error};
 pub(crate) use nbd_testkit::{HANG, must_end};
 use tempfile::TempDir;
+
+use crate::driver::backend::Backend;
+use crate::driver::nbd_proto::error::CommandError;
+use crate::driver::nbd_proto::transmission::Checks;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
+use crate::driver::{Client, ConnectOptions, Error, Export, Listener, Running, Server, ServerOptions};
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;

@@ -3,10 +3,9 @@
 use std::thread;
 
 use fastrand::Rng;
-use nbd_driver_std::Client;
-use nbd_driver_std::server::{Export, Listener, Server, ServerOptions};
 
 use crate::disk::TestDisk;
+use crate::driver::{Client, Export, Listener, Server, ServerOptions};
 use crate::support::{KIB, MIB, assert_same, must_end};
 
 const CONNECTIONS: u64 = 6;

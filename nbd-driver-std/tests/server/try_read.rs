@@ -1,9 +1,8 @@
 //! Short reads that need not wait are done without a change of threads.
 
-use nbd_driver_std::backend::Failure;
-use nbd_driver_std::nbd_proto::wire::number::ErrorValue;
-
 use crate::disk::{Call, TestDisk};
+use crate::driver::backend::Failure;
+use crate::driver::nbd_proto::wire::number::ErrorValue;
 use crate::support::{MIB, assert_same, message, must_end, serve, server_error};
 
 #[test]
