@@ -9,15 +9,16 @@ use nbd_testkit::{PATIENCE, oldstyle_greeting, pattern};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
 use crate::driver::{Client, ConnectOptions};
-use crate::peer::{ALL, DISC, Peer, READ, WRITE};
+use crate::peer::{ALL, DISC, Peer};
 use crate::support::{assert_same, must_end};
 
-const THREADS: u64 = 16;
-const LENGTH: usize = 128 << 10;
-const BLOCKS: u64 = 128;
+/// How many requests go in each direction at once.
+pub(crate) const EACH_WAY: u64 = 16;
+pub(crate) const LENGTH: usize = 128 << 10;
+pub(crate) const BLOCKS: u64 = 128;
 
 /// Any pair of connected sockets.
-trait Pair: Sized + AsFd + Into<std::os::fd::OwnedFd> + Send + 'static {
+pub(crate) trait Pair: Sized + AsFd + Into<std::os::fd::OwnedFd> + Send + 'static {
     /// Much less than what is in flight, but not so little that TCP waits for its timers.
     const BUFFER: usize;
 
@@ -43,7 +44,7 @@ impl Pair for std::net::TcpStream {
 }
 
 /// A client of a server whose every byte waits for a byte to be taken.
-fn narrow<S: Pair>(serve: impl FnOnce(&mut Peer) + Send + 'static) -> (Client, thread::JoinHandle<()>) {
+pub(crate) fn narrow<S: Pair>(serve: impl FnOnce(&mut Peer) + Send + 'static) -> (Client, thread::JoinHandle<()>) {
     let (client, server) = S::pair();
     for socket in [&client, &server] {
         set_socket_send_buffer_size(socket, S::BUFFER).unwrap();
@@ -61,29 +62,29 @@ fn narrow<S: Pair>(serve: impl FnOnce(&mut Peer) + Send + 'static) -> (Client, t
     (ConnectOptions::new().connect_fd(client, "").unwrap(), server)
 }
 
-fn data(number: u64) -> Vec<u8> {
+pub(crate) fn data(number: u64) -> Vec<u8> {
     pattern(LENGTH, number)
 }
 
-fn place(number: u64) -> u64 {
+pub(crate) fn place(number: u64) -> u64 {
     number * LENGTH as u64
 }
 
-fn disk() -> Vec<u8> {
-    (0..2 * THREADS).map(data).collect::<Vec<_>>().concat()
+pub(crate) fn disk() -> Vec<u8> {
+    (0..2 * EACH_WAY).map(data).collect::<Vec<_>>().concat()
 }
 
 /// Reads no request before the reply to the one before has been taken.
-fn one_at_a_time(peer: &mut Peer) {
+pub(crate) fn one_at_a_time(peer: &mut Peer) {
     peer.serve(disk());
 }
 
 /// Reads all requests before it replies to any.
-fn all_at_once(peer: &mut Peer) {
+pub(crate) fn all_at_once(peer: &mut Peer) {
     let mut disk = disk();
     loop {
         let mut requests = Vec::new();
-        while requests.len() < 2 * THREADS as usize {
+        while requests.len() < 2 * EACH_WAY as usize {
             match peer.request() {
                 Some(request) if request.kind != DISC => requests.push(request),
                 _ => return,
@@ -95,33 +96,13 @@ fn all_at_once(peer: &mut Peer) {
     }
 }
 
-/// Half of the threads read, half of them write, several times each.
-fn by_threads(client: &Client) {
-    thread::scope(|scope| {
-        for number in 0..2 * THREADS {
-            scope.spawn(move || {
-                for _ in 0..3 {
-                    let mut mine = data(number);
-                    if number % 2 == 0 {
-                        client.write_at(&mine, place(number)).unwrap();
-                    } else {
-                        mine.fill(0);
-                        client.read_at(&mut mine, place(number)).unwrap();
-                        assert_same(&mine, &data(number));
-                    }
-                }
-            });
-        }
-    });
-}
-
 fn by_a_queue(client: &Client) {
     let mut queue = client.queue();
     for _ in 0..3 {
-        for number in 0..THREADS {
+        for number in 0..EACH_WAY {
             queue.read(vec![0; LENGTH], place(number)).unwrap();
         }
-        for number in THREADS..2 * THREADS {
+        for number in EACH_WAY..2 * EACH_WAY {
             queue.write(data(number), place(number)).unwrap();
         }
         let mut ended = 0;
@@ -130,11 +111,11 @@ fn by_a_queue(client: &Client) {
             assert_same(&completion.buffer, &data(completion.command.offset / LENGTH as u64));
             ended += 1;
         }
-        assert_eq!(ended, 2 * THREADS);
+        assert_eq!(ended, 2 * EACH_WAY);
     }
 }
 
-fn finishes<S: Pair>(serve: fn(&mut Peer), run: fn(&Client)) {
+pub(crate) fn finishes<S: Pair>(serve: fn(&mut Peer), run: fn(&Client)) {
     must_end(move || {
         let (client, server) = narrow::<S>(serve);
         run(&client);
@@ -153,61 +134,7 @@ macro_rules! ways {
 }
 
 ways! {
-    a_server_that_reads_nothing_until_its_reply_is_taken_and_threads: UnixStream, one_at_a_time, by_threads;
     a_server_that_reads_nothing_until_its_reply_is_taken_and_a_queue: UnixStream, one_at_a_time, by_a_queue;
-    a_server_that_replies_to_nothing_until_it_has_read_all_and_threads: UnixStream, all_at_once, by_threads;
     a_server_that_replies_to_nothing_until_it_has_read_all_and_a_queue: UnixStream, all_at_once, by_a_queue;
-    the_same_over_tcp_and_threads: std::net::TcpStream, one_at_a_time, by_threads;
     the_same_over_tcp_and_a_queue: std::net::TcpStream, one_at_a_time, by_a_queue;
-}
-
-/// Threads and a queue together, where the server answers writes at once and reads only when it must.
-#[test]
-fn a_queue_of_writes_beside_threads_that_read() {
-    must_end(|| {
-        let (client, server) = narrow::<UnixStream>(|peer| {
-            let mut disk = disk();
-            disk.resize(LENGTH * BLOCKS as usize, 0);
-            let mut reads = Vec::new();
-            while let Some(request) = peer.request() {
-                match request.kind {
-                    READ => reads.push(request),
-                    WRITE => {
-                        peer.perform(&request, &mut disk);
-                        if let Some(read) = reads.pop() {
-                            peer.perform(&read, &mut disk);
-                        }
-                    }
-                    _ => break,
-                }
-            }
-        });
-        thread::scope(|scope| {
-            for number in 0..THREADS {
-                let client = &client;
-                scope.spawn(move || {
-                    let mut mine = vec![0; LENGTH];
-                    client.read_at(&mut mine, place(number)).unwrap();
-                    assert_same(&mine, &data(number));
-                });
-            }
-            // As many writes, one after the other, make the server answer every read.
-            let mut queue = client.queue();
-            let mut ended = 0;
-            let mut number = THREADS;
-            while ended < 4 * THREADS {
-                while queue.in_flight() < 4 {
-                    queue.write(data(number), place(number)).unwrap();
-                    number += 1;
-                }
-                queue.wait().unwrap().result.unwrap();
-                ended += 1;
-            }
-            while let Some(completion) = queue.wait() {
-                completion.result.unwrap();
-            }
-        });
-        drop(client);
-        server.join().unwrap();
-    });
 }

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use nbd_testkit::pattern;
+use nbd_testkit::{Disk, pattern};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
-use crate::driver::ConnectOptions;
+use crate::driver::{Client, ConnectOptions};
 use crate::peer::{DISC, Facts, Peer, READ, Request, WRITE, newstyle};
 use crate::support::{assert_same, must_end};
-use crate::threads;
+use crate::users::{PART, blocking_user, queue_user};
 
 /// A request and what is left to be said to it.
 struct Pending {
@@ -83,13 +83,20 @@ fn serve(peer: &mut Peer, mut disk: Vec<u8>, mut random: Rng) -> Vec<u8> {
     }
 }
 
-fn survives(seed: u64, options: &ConnectOptions) {
+/// `users` work on the disk, and return what must be on it afterwards.
+pub(crate) fn survives(
+    seed: u64,
+    options: &ConnectOptions,
+    disk: Vec<u8>,
+    users: impl FnOnce(&Client, &[u8]) -> Vec<u8> + Send + 'static,
+) {
     let options = options.clone();
     must_end(move || {
-        let mut disk = threads::disk().contents();
+        let mut disk = disk;
         // Some of it is holes.
         for (number, piece) in disk.chunks_mut(40_000).enumerate() {
-            piece[..(number * 997) % 40_000].fill(0);
+            let hole = piece.len().min((number * 997) % 40_000);
+            piece[..hole].fill(0);
         }
         let size = disk.len() as u64;
         // Flushes are offered.
@@ -101,7 +108,7 @@ fn survives(seed: u64, options: &ConnectOptions) {
             set_socket_recv_buffer_size(&peer.0, 4096).unwrap();
             sender.send(serve(peer, disk, Rng::with_seed(seed))).unwrap();
         });
-        let model = threads::run(&client, &initial, 20);
+        let model = users(&client, &initial);
         client.shutdown().unwrap();
         server.join().unwrap();
         assert_same(&receiver.recv().unwrap(), &model);
@@ -113,17 +120,46 @@ fn random_shift(seed: u64) -> usize {
     (pattern(1, seed)[0] % 7).into()
 }
 
+/// One part after the other, each by a queue or by calls; what the calls do is done beside two reads in a queue.
+fn one_by_one(client: &Client, initial: &[u8]) -> Vec<u8> {
+    let mut model = initial.to_vec();
+    for (number, part) in (0..).zip(model.chunks_mut(PART as usize)) {
+        let start = number * PART;
+        if number % 2 == 0 {
+            queue_user(client, start, part, 3);
+            continue;
+        }
+        let mut queue = client.queue();
+        // There, nobody has written yet.
+        let behind = start + PART;
+        for at in [0, PART / 2] {
+            queue.read(vec![0xee; 100_000], behind + at).unwrap();
+        }
+        queue.send();
+        blocking_user(client, start, part, 40);
+        while let Some(completion) = queue.wait() {
+            completion.result.unwrap();
+            assert_same(&completion.buffer, &initial[completion.command.offset as usize..][..100_000]);
+        }
+    }
+    model
+}
+
+fn survives_one_thread(seed: u64, options: &ConnectOptions) {
+    survives(seed, options, Disk::patterned(5 * PART as usize, 1).contents(), one_by_one);
+}
+
 #[test]
 fn with_many_places() {
-    survives(1, &ConnectOptions::new());
+    survives_one_thread(11, &ConnectOptions::new());
 }
 
 #[test]
 fn with_few_places() {
-    survives(2, &ConnectOptions::new().max_in_flight(5));
+    survives_one_thread(12, &ConnectOptions::new().max_in_flight(3));
 }
 
 #[test]
 fn with_a_time_limit_that_is_not_reached() {
-    survives(3, &ConnectOptions::new().request_timeout(Some(Duration::from_secs(50))));
+    survives_one_thread(13, &ConnectOptions::new().request_timeout(Some(Duration::from_secs(50))));
 }

@@ -7,7 +7,7 @@ use nbd_testkit::{Nbdkit, pattern};
 use crate::driver::nbd_proto::error::CommandError;
 use crate::driver::nbd_proto::wire::number::ErrorValue;
 use crate::driver::{Client, ConnectOptions, Error};
-use crate::peer::{Facts, READ, newstyle};
+use crate::peer::{Facts, Peer, READ, Request, newstyle};
 use crate::support::{MIB, assert_same, connection_error, must_end, server_error};
 
 #[test]
@@ -35,40 +35,8 @@ fn errors_keep_their_number_and_the_connection() {
     });
 }
 
-#[test]
-fn one_of_many_fails_and_the_others_do_not_notice() {
-    must_end(|| {
-        let server = Nbdkit::new("eval")
-            .arg("get_size=echo 16777216")
-            .arg("pread=if [ $4 -ge 8388608 ]; then echo EIO bad sector >&2; exit 1; fi; head -c $3 /dev/zero")
-            .arg("thread_model=echo parallel")
-            .start();
-        let Some(server) = server else { return };
-        let client = Client::connect(&server.uri()).unwrap();
-        thread::scope(|scope| {
-            for number in 0..8 {
-                let client = &client;
-                scope.spawn(move || {
-                    for turn in 0..5 {
-                        let mut data = vec![1; 70_000];
-                        let result = client.read_at(&mut data, (number % 2) * 8 * MIB + turn * 4096);
-                        if number % 2 == 0 {
-                            result.unwrap();
-                            assert!(data.iter().all(|byte| *byte == 0));
-                        } else {
-                            assert_eq!(server_error(result), ErrorValue::EIO);
-                        }
-                    }
-                });
-            }
-        });
-    });
-}
-
 /// A server that answers each read as `answer` says.
-fn structured(
-    answer: impl Fn(&mut crate::peer::Peer, &crate::peer::Request) + Send + 'static,
-) -> (Client, thread::JoinHandle<()>) {
+pub(crate) fn structured(answer: impl Fn(&mut Peer, &Request) + Send + 'static) -> (Client, thread::JoinHandle<()>) {
     let facts = Facts { size: 64 * MIB, flags: 1, structured: true, ..Facts::default() };
     newstyle(&ConnectOptions::new(), facts, move |peer| {
         while let Some(request) = peer.request().filter(|request| request.kind == READ) {
@@ -77,46 +45,39 @@ fn structured(
     })
 }
 
-fn at(offset: u64, data: &[u8]) -> Vec<u8> {
+pub(crate) fn at(offset: u64, data: &[u8]) -> Vec<u8> {
     [&offset.to_be_bytes(), data].concat()
+}
+
+/// Back to front; every second piece is a hole, more of them than are noted at once.
+pub(crate) fn patchy(peer: &mut Peer, request: &Request) {
+    let pieces: Vec<_> = (request.offset..request.offset + u64::from(request.length)).step_by(100).collect();
+    for (number, offset) in pieces.iter().enumerate().rev() {
+        let length = (request.offset + u64::from(request.length) - offset).min(100);
+        if number % 2 == 0 {
+            peer.chunk(request, number == 0, 1, &at(*offset, &pattern(length as usize, *offset)));
+        } else {
+            peer.chunk(request, number == 0, 2, &at(*offset, &(length as u32).to_be_bytes()));
+        }
+    }
+}
+
+pub(crate) fn read_patchy(client: &Client, offset: u64, length: usize) {
+    let mut data = vec![0xee; length];
+    client.read_at(&mut data, offset).unwrap();
+    for (number, piece) in data.chunks(100).enumerate() {
+        let offset = offset + number as u64 * 100;
+        let expected = if number % 2 == 0 { pattern(piece.len(), offset) } else { vec![0; piece.len()] };
+        assert_same(piece, &expected);
+    }
 }
 
 #[test]
 fn pieces_and_holes_in_any_order() {
     must_end(|| {
-        // Back to front; every second piece is a hole, more of them than are noted at once.
-        let (client, server) = structured(|peer, request| {
-            let pieces: Vec<_> = (request.offset..request.offset + u64::from(request.length)).step_by(100).collect();
-            for (number, offset) in pieces.iter().enumerate().rev() {
-                let length = (request.offset + u64::from(request.length) - offset).min(100);
-                if number % 2 == 0 {
-                    peer.chunk(request, number == 0, 1, &at(*offset, &pattern(length as usize, *offset)));
-                } else {
-                    peer.chunk(request, number == 0, 2, &at(*offset, &(length as u32).to_be_bytes()));
-                }
-            }
-        });
-        let read = |offset: u64, length: usize| {
-            let mut data = vec![0xee; length];
-            client.read_at(&mut data, offset).unwrap();
-            for (number, piece) in data.chunks(100).enumerate() {
-                let offset = offset + number as u64 * 100;
-                let expected = if number % 2 == 0 { pattern(piece.len(), offset) } else { vec![0; piece.len()] };
-                assert_same(piece, &expected);
-            }
-        };
-        read(0, 1);
-        read(7, 100_001);
-        // The holes of one thread are seen by another.
-        thread::scope(|scope| {
-            for number in 0..8 {
-                scope.spawn(move || {
-                    for turn in 0..10 {
-                        read(number * MIB, 20_000 + turn);
-                    }
-                });
-            }
-        });
+        let (client, server) = structured(patchy);
+        read_patchy(&client, 0, 1);
+        read_patchy(&client, 7, 100_001);
         let mut queue = client.queue();
         for number in 0..8 {
             queue.read(vec![0xee; 30_000], number * MIB).unwrap();
@@ -166,19 +127,26 @@ fn an_error_chunk_brings_the_servers_words() {
 #[test]
 fn a_server_that_breaks_the_protocol_is_left_at_once() {
     must_end(|| {
-        let (client, server) = structured(|peer, request| {
-            let stranger = crate::peer::Request { cookie: !request.cookie, ..request.clone() };
-            peer.chunk(&stranger, true, 1, &at(0, &[1; 512]));
-        });
-        thread::scope(|scope| {
-            let users: Vec<_> = (0..8).map(|_| scope.spawn(|| client.read_at(&mut [0; 512], 0))).collect();
-            for user in users {
-                let error = connection_error(user.join().unwrap());
-                assert!(error.contains("broke the NBD protocol"), "{error}");
-            }
-        });
+        let (client, server) = structured(answer_a_stranger);
+        let mut queue = client.queue();
+        for number in 0..8 {
+            queue.read(vec![0; 512], number * 512).unwrap();
+        }
+        let mut ended = 0;
+        while let Some(completion) = queue.wait() {
+            let error = connection_error(completion.result);
+            assert!(error.contains("broke the NBD protocol"), "{error}");
+            ended += 1;
+        }
+        assert_eq!(ended, 8);
         // The server sees the end though the client is still there.
         server.join().unwrap();
         connection_error(client.read_at(&mut [0; 512], 0));
     });
+}
+
+/// Sends a reply to a request that was not made.
+pub(crate) fn answer_a_stranger(peer: &mut Peer, request: &Request) {
+    let stranger = Request { cookie: !request.cookie, ..request.clone() };
+    peer.chunk(&stranger, true, 1, &at(0, &[1; 512]));
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
 #![allow(clippy::single_range_in_vec_init, reason = "a bitmap may have one dirty range")]
 
+// What any driver of the client has to do, by one thread.
 mod addresses;
 mod both_ways;
 mod chaos;
@@ -12,16 +13,19 @@ mod interop;
 mod interop_contexts;
 mod interop_flags;
 mod interop_lists;
-mod interrupt;
-mod look_up;
 mod observer;
-mod padding;
-mod panics;
 mod peer;
-mod pins;
 mod queue;
 mod shutdown;
-mod splitting;
 mod support;
-mod threads;
 mod timeouts;
+mod users;
+
+// What this one does besides: threads, and requests of any length and place.
+mod interrupt;
+mod look_up;
+mod padding;
+mod panics;
+mod pins;
+mod splitting;
+mod threads;

@@ -5,7 +5,6 @@ use std::sync::mpsc::channel;
 use nbd_testkit::{Disk, Nbdkit};
 
 use crate::driver::ConnectOptions;
-use crate::support::must_end;
 
 #[test]
 fn each_step_is_seen_from_the_greeting_to_the_end_of_a_command() {
@@ -36,17 +35,4 @@ fn every_connection_and_list_of_the_same_options_is_seen() {
     options.connect(&server.uri()).unwrap();
     options.list(&server.uri()).unwrap();
     assert_eq!(seen.try_iter().filter(|step| step.starts_with("Greeting")).count(), 3);
-}
-
-#[test]
-fn one_that_panics_ends_the_connection_and_not_the_program() {
-    let Some(server) = Nbdkit::disk(Disk::empty(4096)).start() else { return };
-    let options = ConnectOptions::new().observer(|step| {
-        assert!(!format!("{step:?}").starts_with("Request"), "this observer has seen enough");
-    });
-    let client = options.connect(&server.uri()).unwrap();
-    let reading = client.clone();
-    let panicked = std::thread::spawn(move || reading.read_at(&mut [0; 512], 0)).join();
-    assert!(panicked.is_err());
-    must_end(move || client.read_at(&mut [0; 512], 0)).unwrap_err();
 }

@@ -9,10 +9,11 @@ use nbd_testkit::{Disk, Nbdkit, Server, pattern};
 
 use crate::driver::nbd_proto::error::Refused;
 use crate::driver::{Client, ConnectOptions, Error, Unaligned};
-use crate::peer::{ALL, BLOCK_STATUS, DISC, Facts, Peer, READ, WRITE, newstyle};
+use crate::peer::{ALL, DISC, Facts, Peer, READ, WRITE, newstyle};
 use crate::support::{KIB, MIB, assert_same, contents, must_end, refused};
 
 const BLOCK: u64 = 4096;
+const BLOCK_STATUS: u16 = 7;
 
 /// A server that fails every request that is not made of whole blocks of 4096 bytes.
 fn strict(disk: Disk) -> Option<Server> {

@@ -17,8 +17,6 @@ pub(crate) const ALL: u16 = 0b1100_0110_1101;
 pub(crate) const READ: u16 = 0;
 pub(crate) const WRITE: u16 = 1;
 pub(crate) const DISC: u16 = 2;
-pub(crate) const BLOCK_STATUS: u16 = 7;
-
 const OPTION_MAGIC: u64 = 0x4948_4156_454f_5054;
 const OPTION_REPLY_MAGIC: u64 = 0x0003_e889_0455_65a9;
 

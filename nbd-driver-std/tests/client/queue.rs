@@ -1,8 +1,6 @@
 //! Many requests in flight from one thread: each comes back once, with its buffer, whatever happens.
 
 use std::collections::HashSet;
-use std::sync::mpsc;
-use std::thread;
 
 use nbd_testkit::{Disk, Nbdkit, QemuNbd, pattern};
 
@@ -13,8 +11,6 @@ use crate::driver::{Client, ConnectOptions, Error, Queue};
 use crate::peer::{ALL, READ, oldstyle};
 use crate::support::{MIB, assert_same, connection_error, contents, must_end, refused};
 
-fn assert_send<T: Send>(_: &T) {}
-
 #[test]
 fn hundreds_of_requests_come_back_once_each() {
     must_end(|| {
@@ -23,7 +19,6 @@ fn hundreds_of_requests_come_back_once_each() {
         for server in servers.into_iter().flatten() {
             let client = ConnectOptions::new().max_in_flight(1000).connect(&server.uri()).unwrap();
             let mut queue = client.queue();
-            assert_send(&queue);
             let mut model = disk.contents();
             let mut expected = HashSet::new();
             for number in 0..500u64 {
@@ -203,7 +198,7 @@ fn the_end_of_the_connection_gives_all_buffers_back() {
     });
 }
 
-fn fill(queue: &mut Queue, requests: u64) {
+pub(crate) fn fill(queue: &mut Queue, requests: u64) {
     for number in 0..requests {
         queue.read(vec![0; 512], number * 512).unwrap();
     }
@@ -252,65 +247,6 @@ fn a_new_queue_gets_nothing_of_a_dropped_one() {
         assert_same(&completion.buffer, &pattern(1024, 1));
         assert!(new.wait().is_none());
         drop((new, client));
-        server.join().unwrap();
-    });
-}
-
-#[test]
-fn a_queue_works_while_another_thread_blocks() {
-    must_end(|| {
-        let (blocked, is_blocked) = mpsc::channel();
-        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, move |peer| {
-            let mut disk = pattern(1 << 20, 1);
-            let held = peer.expect(READ);
-            blocked.send(()).unwrap();
-            for _ in 0..100 {
-                let request = peer.request().unwrap();
-                peer.perform(&request, &mut disk);
-            }
-            peer.perform(&held, &mut disk);
-            peer.expect_goodbye();
-        });
-        thread::scope(|scope| {
-            let held = scope.spawn(|| {
-                let mut data = vec![0; 100_000];
-                client.read_at(&mut data, 0).unwrap();
-                data
-            });
-            is_blocked.recv().unwrap();
-            let mut queue = client.queue();
-            for number in 0..100 {
-                queue.read(vec![0; 512], number * 512).unwrap();
-            }
-            while let Some(completion) = queue.wait() {
-                completion.result.unwrap();
-            }
-            assert_same(&held.join().unwrap(), &pattern(100_000, 1));
-        });
-        drop(client);
-        server.join().unwrap();
-    });
-}
-
-#[test]
-fn a_queue_outlives_its_client_and_changes_threads() {
-    must_end(|| {
-        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, |peer| peer.serve(pattern(1 << 20, 1)));
-        let mut queue = client.queue();
-        fill(&mut queue, 10);
-        drop(client);
-        let queue = thread::spawn(move || {
-            queue.wait().unwrap().result.unwrap();
-            queue
-        });
-        let mut queue = queue.join().unwrap();
-        let mut ended = 1;
-        while let Some(completion) = queue.wait() {
-            completion.result.unwrap();
-            ended += 1;
-        }
-        assert_eq!(ended, 10);
-        drop(queue);
         server.join().unwrap();
     });
 }

@@ -1,7 +1,5 @@
 //! How a connection ends: in order, on demand of either side.
 
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nbd_testkit::{Disk, NbdServer, Nbdkit, QemuNbd, Script, oldstyle_greeting};
@@ -12,17 +10,12 @@ use crate::driver::{Client, ConnectOptions, Error};
 use crate::peer::{ALL, DISC, READ, oldstyle};
 use crate::support::{MIB, must_end, refused, server_error};
 
-/// A request of 28 bytes without anything but its command.
-fn disc() -> Vec<u8> {
-    [&0x2560_9513_u32.to_be_bytes()[..], &[0, 0, 0, 2], &[0; 20]].concat()
-}
+/// A chance to say goodbye too early.
+const EARLY: Duration = Duration::from_millis(200);
 
-/// Until the client takes no more requests. What it is asked meanwhile is refused one way or the other.
-fn await_closing(client: &Client) {
-    let beyond = || client.queue().read(vec![0; 1], MIB).unwrap_err().error;
-    while !matches!(beyond(), Error::Refused(Refused::Closed) | Error::Connection(_)) {
-        thread::yield_now();
-    }
+/// A request of 28 bytes without anything but its command.
+pub(crate) fn disc() -> Vec<u8> {
+    [&0x2560_9513_u32.to_be_bytes()[..], &[0, 0, 0, 2], &[0; 20]].concat()
 }
 
 #[test]
@@ -31,18 +24,17 @@ fn shutdown_says_goodbye_and_waits_for_the_end() {
         let script = Script::new().send(oldstyle_greeting(MIB, ALL.into())).expect(disc()).close();
         let peer = script.listen();
         let client = Client::connect(&peer.uri()).unwrap();
-        let clone = client.clone();
         client.shutdown().unwrap();
         peer.join().unwrap();
         let closed = |error: Error| {
             assert!(matches!(error, Error::Connection(_) | Error::Refused(Refused::Closed)), "{error}");
             assert!(error.to_string().contains("clos"), "{error}");
         };
-        closed(clone.read_at(&mut [0; 512], 0).unwrap_err());
-        closed(clone.flush().unwrap_err());
-        closed(clone.queue().read(vec![0; 512], 0).unwrap_err().error);
+        closed(client.read_at(&mut [0; 512], 0).unwrap_err());
+        closed(client.flush().unwrap_err());
+        closed(client.queue().read(vec![0; 512], 0).unwrap_err().error);
         // It is shut down, which is what is asked for.
-        clone.shutdown().unwrap();
+        client.shutdown().unwrap();
     });
 }
 
@@ -51,9 +43,7 @@ fn a_drop_says_goodbye_and_does_not_wait() {
     must_end(|| {
         let peer = Script::new().send(oldstyle_greeting(MIB, ALL.into())).expect(disc()).wait_eof().listen();
         let client = Client::connect(&peer.uri()).unwrap();
-        let clone = client.clone();
         drop(client);
-        drop(clone);
         peer.join().unwrap();
     });
 }
@@ -90,87 +80,6 @@ fn a_server_that_never_hangs_up_is_left() {
 }
 
 #[test]
-fn shutdown_waits_for_what_is_in_flight() {
-    must_end(|| {
-        let (asked, was_asked) = mpsc::channel();
-        let (answer, may_answer) = mpsc::channel();
-        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, move |peer| {
-            let request = peer.expect(READ);
-            asked.send(()).unwrap();
-            may_answer.recv().unwrap();
-            peer.reply(&request, 0, &[1; 512]);
-            peer.expect(DISC);
-        });
-        thread::scope(|scope| {
-            let reader = scope.spawn(|| client.read_at(&mut [0; 512], 0));
-            was_asked.recv().unwrap();
-            let end = scope.spawn(|| client.shutdown());
-            // As soon as nothing more is taken, the shutdown is under way.
-            await_closing(&client);
-            answer.send(()).unwrap();
-            reader.join().unwrap().unwrap();
-            end.join().unwrap().unwrap();
-        });
-        server.join().unwrap();
-    });
-}
-
-/// It waited until nothing was in flight, which never came. And those who waited for a place behind it waited for ever,
-/// if the server did not hang up.
-#[test]
-fn shutdown_ends_though_others_would_go_on() {
-    must_end(|| {
-        let (client, server) = oldstyle(&ConnectOptions::new().max_in_flight(2), MIB, ALL, |peer| {
-            // One is always in flight, as long as another comes.
-            let mut held = peer.expect(READ);
-            loop {
-                let next = if peer.comes_within(Duration::from_millis(200)) { peer.request() } else { None };
-                peer.reply(&held, 0, &[1; 1000]);
-                match next {
-                    Some(next) => held = next,
-                    None => break,
-                }
-            }
-            peer.expect_goodbye();
-        });
-        thread::scope(|scope| {
-            let (begun, begins) = mpsc::channel();
-            for _ in 0..6 {
-                let (client, begun) = (&client, begun.clone());
-                scope.spawn(move || {
-                    let error = loop {
-                        match client.read_at(&mut [0; 1000], 0) {
-                            Ok(()) => drop(begun.send(())),
-                            Err(error) => break error,
-                        }
-                    };
-                    assert!(matches!(error, Error::Connection(_) | Error::Refused(Refused::Closed)), "{error}");
-                });
-            }
-            for _ in 0..20 {
-                begins.recv().unwrap();
-            }
-            client.shutdown().unwrap();
-        });
-        server.join().unwrap();
-    });
-}
-
-#[test]
-fn two_may_shut_down_at_once() {
-    must_end(|| {
-        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, |peer| drop(peer.expect(DISC)));
-        thread::scope(|scope| {
-            let both = [scope.spawn(|| client.shutdown()), scope.spawn(|| client.shutdown())];
-            for end in both {
-                end.join().unwrap().unwrap();
-            }
-        });
-        server.join().unwrap();
-    });
-}
-
-#[test]
 fn shutdown_tells_of_a_connection_that_was_over() {
     must_end(|| {
         let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, |peer| drop(peer.expect(READ)));
@@ -198,26 +107,53 @@ fn a_server_that_shuts_down_is_told_goodbye() {
     });
 }
 
+#[test]
+fn shutdown_waits_for_what_a_queue_has_in_flight() {
+    must_end(|| {
+        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, |peer| {
+            let requests = [peer.expect(READ), peer.expect(READ)];
+            assert!(!peer.comes_within(EARLY), "a goodbye before the replies");
+            for request in requests {
+                peer.reply(&request, 0, &[1; 512]);
+            }
+            peer.expect(DISC);
+        });
+        let mut queue = client.queue();
+        queue.read(vec![0; 512], 0).unwrap();
+        queue.read(vec![0; 512], 512).unwrap();
+        client.shutdown().unwrap();
+        for _ in 0..2 {
+            let completion = queue.wait().unwrap();
+            completion.result.unwrap();
+            assert_eq!(completion.buffer, [1; 512]);
+        }
+        assert!(queue.wait().is_none());
+        server.join().unwrap();
+    });
+}
+
 /// It "SHOULD wait until there are no inflight requests first" (ibid.).
 #[test]
 fn requests_in_flight_end_before_the_goodbye() {
     must_end(|| {
-        let (refused_one, was_refused) = mpsc::channel();
-        let (client, server) = oldstyle(&ConnectOptions::new().max_in_flight(2), MIB, ALL, move |peer| {
+        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, |peer| {
             let (first, second) = (peer.expect(READ), peer.expect(READ));
             peer.reply(&second, 108, &[]);
-            was_refused.recv().unwrap();
-            peer.reply(&first, 0, &vec![1; first.length as usize]);
+            assert!(!peer.comes_within(EARLY), "a goodbye before the other reply");
+            peer.reply(&first, 0, &[1; 512]);
             peer.expect(DISC);
         });
-        thread::scope(|scope| {
-            // More than there are places for: those who wait for one hear of it as well.
-            let readers: Vec<_> = (0..6).map(|_| scope.spawn(|| client.read_at(&mut [0; 512], 0))).collect();
-            await_closing(&client);
-            refused_one.send(()).unwrap();
-            let results: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-            assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
-        });
+        let mut queue = client.queue();
+        let first = queue.read(vec![0; 512], 0).unwrap();
+        queue.read(vec![0; 512], 512).unwrap();
+        while let Some(completion) = queue.wait() {
+            if completion.ticket == first {
+                completion.result.unwrap();
+            } else {
+                assert_eq!(server_error(completion.result), ErrorValue::ESHUTDOWN);
+            }
+        }
         server.join().unwrap();
+        queue.read(vec![0; 512], 0).unwrap_err();
     });
 }

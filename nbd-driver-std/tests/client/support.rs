@@ -10,14 +10,6 @@ use crate::driver::nbd_proto::wire::number::ErrorValue;
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// Bytes that differ from place to place, made much faster than a pattern of the kit.
-pub(crate) fn stripes(length: usize) -> Vec<u8> {
-    let stripe: Vec<u8> = (0..=250).collect();
-    let mut stripes = stripe.repeat(length / stripe.len() + 1);
-    stripes.truncate(length);
-    stripes
-}
-
 /// What is behind the server's export now.
 pub(crate) fn contents(server: &Server) -> Vec<u8> {
     std::fs::read(server.data_path()).unwrap()

@@ -7,15 +7,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nbd_testkit::{Disk, Nbdkit, QemuNbd, Script, newstyle_greeting, oldstyle_greeting};
+use nbd_testkit::{Disk, Nbdkit, Script, newstyle_greeting, oldstyle_greeting};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::listen;
 
-use crate::driver::{Client, ConnectOptions, Error};
-use crate::peer::{ALL, READ, WRITE, oldstyle};
+use crate::driver::{Client, ConnectOptions, Error, Queue};
+use crate::peer::{ALL, Peer, READ, WRITE, oldstyle};
 use crate::support::{MIB, connection_error, must_end};
 
-const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
 /// Runs something that is to run into a time-out of [`SHORT`].
 fn timed<T>(run: impl FnOnce() -> Result<T, Error>) -> Error {
@@ -98,37 +98,6 @@ fn a_server_that_drips() {
         let options = ConnectOptions::new().handshake_timeout(Some(SHORT)).handshake_idle_timeout(Some(SHORT * 100));
         assert_timeout(&timed(|| options.connect_fd(client, "")), "handshake");
         drip.join().unwrap();
-    });
-}
-
-#[test]
-fn a_request_that_is_never_answered_ends_all_of_them() {
-    must_end(|| {
-        let options = ConnectOptions::new().request_timeout(Some(SHORT)).max_in_flight(4);
-        let (client, server) = oldstyle(&options, MIB, ALL, |peer| {
-            // The end comes from the client, though none of its clones is gone.
-            while peer.request().is_some() {}
-        });
-        thread::scope(|scope| {
-            // Some wait for a reply, the others for room.
-            let users: Vec<_> = (0..10)
-                .map(|number| {
-                    let client = &client;
-                    scope.spawn(move || match number % 3 {
-                        0 => client.read_at(&mut [0; 512], 0),
-                        1 => client.write_at(&vec![0; 500_000], 0),
-                        _ => client.queue().read(vec![0; 512], 0).map(drop).or_else(|_| client.flush()),
-                    })
-                })
-                .collect();
-            let errors: Vec<_> = users.into_iter().filter_map(|user| user.join().unwrap().err()).collect();
-            assert!(!errors.is_empty());
-            for error in errors {
-                assert_eq!(connection_error(Err::<(), _>(error)), "a request was not answered within 300 ms");
-            }
-        });
-        server.join().unwrap();
-        assert_eq!(connection_error(client.flush()), "a request was not answered within 300 ms");
     });
 }
 
@@ -224,112 +193,6 @@ fn time_without_end() {
     });
 }
 
-/// Everybody who waits, in all the ways there are.
-fn all_fail(client: &Client, end: impl FnOnce() + Send) {
-    thread::scope(|scope| {
-        let mut users = Vec::new();
-        for number in 0..12 {
-            users.push(scope.spawn(move || {
-                loop {
-                    match number % 4 {
-                        0 => client.read_at(&mut vec![0; 100_000], 0)?,
-                        1 => client.write_at(&vec![0; 100_000], 0)?,
-                        2 => client.flush()?,
-                        _ => {
-                            let mut queue = client.queue();
-                            while queue.read(vec![0; 100_000], 0).is_ok() {}
-                            match queue.wait() {
-                                Some(completion) => completion.result?,
-                                None => client.flush()?,
-                            }
-                        }
-                    }
-                }
-            }));
-        }
-        end();
-        for user in users {
-            let result: Result<(), Error> = user.join().unwrap();
-            connection_error(result);
-        }
-    });
-    connection_error(client.read_at(&mut [0; 1], 0));
-}
-
-#[test]
-fn a_server_that_is_killed_in_the_middle() {
-    must_end(|| {
-        let disk = || Disk::patterned(1 << 20, 1);
-        let servers = [
-            Nbdkit::disk(disk()).start(),
-            Nbdkit::disk(disk()).tcp().start(),
-            QemuNbd::new(disk()).start(),
-            Nbdkit::disk(disk()).filter("delay").arg("delay-read=3600").start(),
-        ];
-        for mut server in servers.into_iter().flatten() {
-            let client = ConnectOptions::new().max_in_flight(6).connect(&server.uri()).unwrap();
-            client.flush().unwrap();
-            all_fail(&client, move || server.kill());
-        }
-    });
-}
-
-#[test]
-fn a_server_that_hangs_up_in_the_middle_of_a_reply() {
-    must_end(|| {
-        for cut in [3, 16, 17, 16 + 50_000] {
-            let (client, server) = oldstyle(&ConnectOptions::new().max_in_flight(6), MIB, ALL, move |peer| {
-                let request = loop {
-                    let request = peer.request().unwrap();
-                    if request.kind == READ {
-                        break request;
-                    }
-                };
-                let header = [&0x6744_6698_u32.to_be_bytes()[..], &[0; 4], &request.cookie.to_be_bytes()].concat();
-                let reply = [header, vec![1; 100_000]].concat();
-                peer.0.write_all(&reply[..cut]).unwrap();
-                // What comes later than this is not answered either; closing with it unread would look like a reset.
-                peer.0.shutdown(Shutdown::Write).unwrap();
-                while peer.request().is_some() {}
-            });
-            let error = connection_error(client.read_at(&mut vec![0; 100_000], 0));
-            assert!(error.contains("in the middle of a reply"), "{error}");
-            all_fail(&client, || ());
-            drop(client);
-            server.join().unwrap();
-        }
-    });
-}
-
-/// A server that reads no more, but says nothing and stays: what cannot be sent is never answered. One thread waits
-/// for what it has asked already when the other learns of it.
-#[test]
-fn a_server_that_closes_its_ears() {
-    must_end(|| {
-        let (closed, is_closed) = mpsc::channel();
-        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, move |peer| {
-            peer.expect(READ);
-            peer.0.shutdown(Shutdown::Read).unwrap();
-            closed.send(()).unwrap();
-            // Until the client hangs up.
-            let mut fds = [PollFd::new(&peer.0, PollFlags::HUP)];
-            while !fds[0].revents().contains(PollFlags::HUP) {
-                poll(&mut fds, None).unwrap();
-            }
-        });
-        thread::scope(|scope| {
-            let reader = scope.spawn(|| client.read_at(&mut [0; 512], 0));
-            is_closed.recv().unwrap();
-            for result in [client.write_at(&[1; 512], 0), reader.join().unwrap()] {
-                let error = connection_error(result);
-                assert!(error.contains("sending"), "{error}");
-            }
-        });
-        drop(client);
-        server.join().unwrap();
-    });
-}
-
 #[test]
 fn what_the_server_said_before_it_left_counts() {
     must_end(|| {
@@ -342,4 +205,116 @@ fn what_the_server_said_before_it_left_counts() {
         server.join().unwrap();
         connection_error(client.write_at(&[1; 512], 0));
     });
+}
+
+#[test]
+fn a_call_that_is_never_answered() {
+    must_end(|| {
+        let options = ConnectOptions::new().request_timeout(Some(SHORT));
+        let (client, server) = oldstyle(&options, MIB, ALL, |peer| while peer.request().is_some() {});
+        assert_eq!(connection_error(client.read_at(&mut [0; 512], 0)), "a request was not answered within 300 ms");
+        // The end comes from the client, though it is still there.
+        server.join().unwrap();
+        assert_eq!(connection_error(client.flush()), "a request was not answered within 300 ms");
+    });
+}
+
+/// Whatever is in flight, and whatever comes behind it.
+fn all_fail(client: &Client, mut queue: Queue) {
+    while let Some(completion) = queue.wait() {
+        connection_error(completion.result);
+        assert_eq!(completion.buffer.len(), 100_000);
+    }
+    connection_error(queue.read(vec![0; 100_000], 0).map_err(|rejected| rejected.error));
+    connection_error(client.read_at(&mut [0; 1], 0));
+    connection_error(client.write_at(&[0; 1], 0));
+    connection_error(client.flush());
+}
+
+#[test]
+fn a_server_that_is_killed_in_the_middle() {
+    must_end(|| {
+        let disk = || Disk::patterned(1 << 20, 1);
+        let servers = [
+            Nbdkit::disk(disk()).filter("delay").arg("delay-read=3600").arg("delay-write=3600").start(),
+            Nbdkit::disk(disk()).filter("delay").arg("delay-read=3600").arg("delay-write=3600").tcp().start(),
+        ];
+        for mut server in servers.into_iter().flatten() {
+            let client = ConnectOptions::new().connect(&server.uri()).unwrap();
+            client.flush().unwrap();
+            let mut queue = client.queue();
+            for number in 0..3 {
+                queue.read(vec![0; 100_000], number * 100_000).unwrap();
+                queue.write(vec![0; 100_000], number * 100_000).unwrap();
+            }
+            queue.send();
+            server.kill();
+            all_fail(&client, queue);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_hangs_up_in_the_middle_of_a_reply() {
+    must_end(|| {
+        for cut in [3, 16, 17, 16 + 50_000] {
+            let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, move |peer| hang_up_after(peer, cut));
+            let mut queue = client.queue();
+            for number in 0..6 {
+                queue.read(vec![0; 100_000], number * 100_000).unwrap();
+            }
+            let error = connection_error(queue.wait().unwrap().result);
+            assert!(error.contains("in the middle of a reply"), "{error}");
+            all_fail(&client, queue);
+            drop(client);
+            server.join().unwrap();
+        }
+    });
+}
+
+/// Begins the reply to a read of 100,000 bytes, and leaves.
+pub(crate) fn hang_up_after(peer: &mut Peer, sent: usize) {
+    let request = loop {
+        let request = peer.request().unwrap();
+        if request.kind == READ {
+            break request;
+        }
+    };
+    let header = [&0x6744_6698_u32.to_be_bytes()[..], &[0; 4], &request.cookie.to_be_bytes()].concat();
+    let reply = [header, vec![1; 100_000]].concat();
+    peer.0.write_all(&reply[..sent]).unwrap();
+    // What comes later than this is not answered either; closing with it unread would look like a reset.
+    peer.0.shutdown(Shutdown::Write).unwrap();
+    while peer.request().is_some() {}
+}
+
+/// A server that reads no more, but says nothing and stays: what cannot be sent is never answered, and what was asked
+/// before that neither.
+#[test]
+fn a_server_that_closes_its_ears() {
+    must_end(|| {
+        let (closed, is_closed) = mpsc::channel();
+        let (client, server) = oldstyle(&ConnectOptions::new(), MIB, ALL, move |peer| close_ears(peer, &closed));
+        let mut queue = client.queue();
+        queue.read(vec![0; 512], 0).unwrap();
+        queue.send();
+        is_closed.recv().unwrap();
+        for result in [client.write_at(&[1; 512], 0), queue.wait().unwrap().result] {
+            let error = connection_error(result);
+            assert!(error.contains("sending"), "{error}");
+        }
+        drop((queue, client));
+        server.join().unwrap();
+    });
+}
+
+/// Reads one request and no more, and stays until the client has hung up.
+pub(crate) fn close_ears(peer: &mut Peer, closed: &mpsc::Sender<()>) {
+    peer.expect(READ);
+    peer.0.shutdown(Shutdown::Read).unwrap();
+    closed.send(()).unwrap();
+    let mut fds = [PollFd::new(&peer.0, PollFlags::HUP)];
+    while !fds[0].revents().contains(PollFlags::HUP) {
+        poll(&mut fds, None).unwrap();
+    }
 }
