@@ -17,7 +17,7 @@ pub enum Turn {
 /// How many system calls one turn makes in each direction. A peer that drips bytes is served a drop at a time.
 const CALLS: u32 = 64;
 
-/// How many bytes one turn moves in each direction, at least as many as one call.
+/// How many bytes one turn moves in each direction.
 const BYTES: usize = 256 * 1024;
 
 /// What is left of a turn's share in one direction.
@@ -32,6 +32,11 @@ impl Share {
 
     pub(crate) const fn is_left(self) -> bool {
         self.calls > 0 && self.bytes > 0
+    }
+
+    /// How many bytes the next call may move.
+    pub(crate) const fn bytes(self) -> usize {
+        self.bytes
     }
 
     /// A call has moved so many bytes.
