@@ -220,8 +220,12 @@ impl<S: Stream> Server<S> {
         self.channel.ready(event);
     }
 
-    /// When a turn is due though nothing has happened. May change with each turn, and with each answer.
+    /// When a turn is due though nothing has happened; none once the connection is over. May change with each turn, and
+    /// with each answer.
     pub fn deadline(&self) -> Option<Instant> {
+        if self.end().is_some() {
+            return None;
+        }
         [self.stall_deadline(), self.idle_deadline()].into_iter().flatten().min()
     }
 
