@@ -3,7 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
 
+mod back_pressure;
+mod buffers;
+mod deadlines;
+mod dones;
+mod dripping;
 mod driver;
+mod half_closed;
+mod leaving;
+mod one;
+mod questions;
+mod refused_answers;
+mod reuse;
+mod same_packet;
+mod shares;
+mod shutting_down;
 
 #[path = "../../../nbd-driver-std/tests/server/backends.rs"]
 mod backends;

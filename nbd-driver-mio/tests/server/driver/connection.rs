@@ -30,8 +30,8 @@ pub(super) struct Connection {
 }
 
 enum Phase {
-    Accepting(Accepting),
-    Serving(Serving),
+    Accepting(Box<Accepting>),
+    Serving(Box<Serving>),
     Over,
 }
 
@@ -47,7 +47,7 @@ impl Connection {
         let mut accepting =
             Accepting::new(socket, options.handshake.clone(), options.handshake_timeout, Instant::now());
         registry.register(&mut accepting, Token(number), Interest::READABLE).unwrap();
-        let phase = Phase::Accepting(accepting);
+        let phase = Phase::Accepting(Box::new(accepting));
         Self { number, phase, opened: None, established: false, shutting_down: false, report }
     }
 
@@ -62,8 +62,8 @@ impl Connection {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Accepting(accepting) => accepting.deadline(),
-            Phase::Serving(serving) if serving.server.end().is_none() => serving.server.deadline(),
-            _ => None,
+            Phase::Serving(serving) => serving.server.deadline(),
+            Phase::Over => None,
         }
     }
 
@@ -133,7 +133,8 @@ impl Connection {
         }
         let backend = self.opened.take().unwrap().backend;
         let threads = site.options.threads_per_connection;
-        self.phase = Phase::Serving(Serving::new(server, backend, self.number, threads, self.report.clone()));
+        let serving = Serving::new(server, backend, self.number, threads, self.report.clone());
+        self.phase = Phase::Serving(Box::new(serving));
         Turn::Again
     }
 
