@@ -66,7 +66,7 @@ impl<S: Stream> Server<S> {
             return false;
         }
         let mut pieces = [IoSlice::new(&[]); PIECES];
-        let mut count = 0;
+        let (mut count, mut left) = (0, share.bytes());
         for segment in self.engine.outbound().take(PIECES) {
             let bytes = match segment {
                 Segment::Framing(bytes) => bytes,
@@ -75,8 +75,14 @@ impl<S: Stream> Server<S> {
                     None => break,
                 },
             };
+            // A stream may have room for much more than is its share.
+            let bytes = &bytes[..bytes.len().min(left)];
             pieces[count] = IoSlice::new(bytes);
             count += 1;
+            left -= bytes.len();
+            if left == 0 {
+                break;
+            }
         }
         match self.channel.send(&pieces[..count]) {
             Ok(None) => return false,
@@ -103,8 +109,10 @@ impl<S: Stream> Server<S> {
                 payload = &mut buffer[landing.range];
             }
         }
-        let in_place = payload.len();
-        let mut pieces = [IoSliceMut::new(payload), IoSliceMut::new(intake.room())];
+        let in_place = payload.len().min(share.bytes());
+        let behind = intake.room();
+        let most = behind.len().min(share.bytes() - in_place);
+        let mut pieces = [IoSliceMut::new(&mut payload[..in_place]), IoSliceMut::new(&mut behind[..most])];
         match self.channel.receive(&mut pieces[usize::from(in_place == 0)..]) {
             Ok(None) => return false,
             Ok(Some(0)) => self.end_of_input = true,

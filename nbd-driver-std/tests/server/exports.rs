@@ -7,11 +7,11 @@ use crate::disk::TestDisk;
 use crate::driver::backend::{Backend, Failure, Features};
 use crate::driver::nbd_proto::handshake::HandshakeStyle;
 use crate::driver::nbd_proto::wire::number::ErrorValue;
-use crate::driver::{Client, ConnectOptions, Error, Export, Server, ServerOptions};
+use crate::driver::{Client, ConnectOptions, Export, ServerOptions};
 use crate::raw::{DISC, ERR_POLICY, ERR_UNKNOWN, OPT_EXPORT_NAME, OPT_LIST, REP_ACK, Raw};
 use crate::support::{KIB, message, must_end, serve_with};
 
-fn sized(name: &str, size: u64) -> Export {
+pub(crate) fn sized(name: &str, size: u64) -> Export {
     Export::shared(name, TestDisk::empty(size).share())
 }
 
@@ -56,20 +56,6 @@ fn are_listed_with_their_descriptions() {
         assert_eq!(b.info.as_ref().unwrap().as_ref().unwrap().size, 2 * KIB);
         server.end();
     });
-}
-
-#[test]
-fn two_of_one_name_are_an_error() {
-    let server = Server::new(ServerOptions::new()).export(sized("a", KIB)).export(sized("a", KIB));
-    assert!(matches!(server.clone().start([]), Err(Error::DuplicateExport { name }) if name == "a"));
-}
-
-#[test]
-fn whose_name_nobody_can_be_told_are_an_error() {
-    for name in ["x".repeat(4097), "a\0b".into()] {
-        let text = message(Server::new(ServerOptions::new()).export(sized(&name, KIB)).start([]));
-        assert!(text.contains("export name"), "{text}");
-    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Clients of other projects: QEMU's (tried with 10.0) and libnbd's (1.14).
+//! Clients of other projects: QEMU's (tried with 10.0), libnbd's (1.14) and fio's (3.33).
 
 use std::fs;
 use std::path::Path;
@@ -108,6 +108,70 @@ fn nbdcopy_copies_over_several_connections() {
         assert_same(&target.bytes(), &disk.bytes());
         server.end();
         other.end();
+    });
+}
+
+#[test]
+fn nbdsh_has_its_way_with_and_without_chunks() {
+    if !nbd_testkit::require(&[Tool::Nbdsh]) {
+        return;
+    }
+    must_end(|| {
+        for style in ["h.set_request_structured_replies(False)", "h.set_request_structured_replies(True)"] {
+            let disk = sparse();
+            let server = serve(disk.clone());
+            let lines = format!(
+                "
+{style}
+h.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
+h.connect_uri(uri)
+h.pwrite(b'x' * 300001, 4095)
+h.pwrite(b'y', h.get_size() - 1, nbd.CMD_FLAG_FUA)
+h.zero(4096, 8192)
+h.flush()
+assert h.pread(4097, 4094)[1:] == b'x' * 4096
+assert h.pread(4098, 8191) == b'x' + bytes(4096) + b'x'
+assert h.pread(1, h.get_size() - 1) == b'y'
+cookies = [h.aio_pread(nbd.Buffer(20000), n * 30000) for n in range(30)]
+while h.aio_in_flight() > 0:
+    h.poll(-1)
+assert all(h.aio_command_completed(cookie) for cookie in cookies)
+h.shutdown()"
+            );
+            let mut nbdsh = Tool::Nbdsh.command().unwrap();
+            nbdsh.env("uri", &server.uri).args(["-c", "import os; uri = os.environ['uri']", "-c", &lines]);
+            output(&mut nbdsh);
+            let mut expected = pattern(8 * MIB as usize, 1);
+            expected[MIB as usize..5 * MIB as usize].fill(0);
+            expected[4095..304_096].fill(b'x');
+            expected[8192..12_288].fill(0);
+            *expected.last_mut().unwrap() = b'y';
+            assert_same(&disk.bytes(), &expected);
+            server.end();
+        }
+    });
+}
+
+#[test]
+fn fio_verifies_what_it_writes_at_random() {
+    if !nbd_testkit::require(&[Tool::Fio]) {
+        return;
+    }
+    must_end(|| {
+        for disk in [TestDisk::empty(4 * MIB), TestDisk::empty(4 * MIB).immediate()] {
+            let disk = disk.share();
+            let server = serve(disk.clone());
+            let mut fio = Tool::Fio.command().unwrap();
+            // It leaves a file with its state in the directory of work, if it fails.
+            fio.current_dir(server.dir.path()).args(["--name=job", "--ioengine=nbd", "--randseed=7", "--size=4M"]);
+            fio.args(["--rw=randwrite", "--bsrange=512-40000", "--bs_unaligned=1", "--iodepth=32"]);
+            fio.args(["--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0"]);
+            output(fio.arg(format!("--uri={}", server.uri)));
+            let written = |call: &Call| if let Call::Write { length, .. } = call { *length } else { 0 };
+            let written: usize = disk.calls().iter().map(written).sum();
+            assert!(written >= MIB as usize, "{written} bytes were written");
+            server.end();
+        }
     });
 }
 

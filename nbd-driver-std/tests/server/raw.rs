@@ -85,14 +85,6 @@ impl Raw {
         raw
     }
 
-    /// The same with structured replies and one metadata context.
-    pub(crate) fn with_context(path: &Path, context: &str) -> Self {
-        let mut raw = Self::with_replies_in_chunks(path);
-        raw.set_context("disk", context).unwrap();
-        raw.go("disk").unwrap();
-        raw
-    }
-
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }
