@@ -237,7 +237,13 @@ impl<S: Stream> Server<S> {
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
-        if self.is_idle() { self.active?.checked_add(self.options.idle_timeout?) } else { None }
+        if self.awaits_client() { self.active?.checked_add(self.options.idle_timeout?) } else { None }
+    }
+
+    /// Whether only the client can bring something new: also in the middle of a request, which it may never end.
+    fn awaits_client(&self) -> bool {
+        let owes = self.asked > 0 || self.waiting.is_some() || self.engine.wants_write();
+        self.engine.over().is_none() && !owes
     }
 
     /// Whether nothing is owed to the client.

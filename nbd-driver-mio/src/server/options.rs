@@ -14,8 +14,8 @@ pub struct ServerOptions {
     /// their [`Done`](super::ServerEvent::Done) has been taken. At the limit requests wait, and nothing more is read. A
     /// single longer request is let through when there is no other. Default 64 MiB.
     pub max_bytes: usize,
-    /// How long a client may send nothing while nothing is owed to it. Default: for ever, since a disk that is mounted and
-    /// not used is no fault.
+    /// How long a client may send nothing while nothing is owed to it, between requests and in the middle of one. Default:
+    /// for ever, since a disk that is mounted and not used is no fault.
     pub idle_timeout: Option<Duration>,
     /// How long a client may take none of the bytes that are to be sent to it. Default: for ever, since one that is merely
     /// suspended should find its disk when it wakes.
