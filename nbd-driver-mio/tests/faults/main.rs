@@ -1,0 +1,12 @@
+//! A client and a server of ours on a network that breaks in every way a network can.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod client;
+mod faults;
+mod loop_rules;
+mod model;
+mod network;
+mod server;
+mod simulation;
+mod stalls;
+mod world;
