@@ -212,7 +212,7 @@ impl Network {
     }
 
     /// Something happens to the stream at this byte.
-    fn happen(&mut self, side: usize, kind: Kind) {
+    pub(crate) fn happen(&mut self, side: usize, kind: Kind) {
         self.met.trouble = true;
         match kind {
             Kind::HalfClose => {
