@@ -35,7 +35,10 @@ impl Pair {
         let mut connecting = Connecting::new(ours, ConnectSettings::new("disk"), ConnectTimeouts::default(), now);
         let mut accepting = Accepting::new(theirs, ServerHandshakeSettings::default(), None, now);
         let mut scratch = Scratch::new();
+        let mut turns = 0;
         while connecting.turn(&mut scratch, now).unwrap() != Turn::Over {
+            turns += 1;
+            assert!(turns < 100, "the handshake does not come to an end");
             let _ = accepting.turn(&mut scratch, now).unwrap();
             if accepting.answer_from(&offers()).unwrap() {
                 let _ = accepting.turn(&mut scratch, now).unwrap();
@@ -106,18 +109,16 @@ fn a_client_that_has_closed_its_half_gets_all_answers() {
     let (turn, events) = pair.server();
     assert_eq!((turn, events.len()), (Turn::Wait, 3), "the end of input is not the end of the connection");
     assert_eq!(pair.answer(events), 3);
-    let mut answered = 0;
-    loop {
+    let (mut answered, mut last) = (0, Turn::Wait);
+    for _ in 0..20 {
         let (_, events) = pair.server();
         assert!(events.iter().all(|event| matches!(event, ServerEvent::Done { sent: true, .. })));
         let (turn, completions) = pair.client();
         completions.iter().for_each(assert_answered);
         answered += completions.len();
-        if turn == Turn::Over {
-            break;
-        }
+        last = turn;
     }
-    assert_eq!(answered, 3);
+    assert_eq!((answered, last), (3, Turn::Over));
     assert!(pair.server.end().unwrap().is_err_and(|end| end.to_string().contains("closed the connection")));
     assert!(pair.client.end().unwrap().is_err_and(|end| end.to_string().contains("closed the connection")));
 }

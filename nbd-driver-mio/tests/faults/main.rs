@@ -8,6 +8,7 @@ mod faults;
 mod loop_rules;
 mod model;
 mod network;
+mod real;
 mod server;
 mod simulation;
 mod stalls;
