@@ -146,7 +146,7 @@ impl ClientSide {
                 let mut taken = 0;
                 while let Some(completion) = client.completion() {
                     taken += 1;
-                    self.complete(completion);
+                    self.complete(&completion);
                 }
                 self.due.after(TO_SERVER, turn, taken > 0, client.deadline(), &self.network, self.clock);
                 if turn == Turn::Over {
@@ -276,7 +276,7 @@ impl ClientSide {
         Command::flush()
     }
 
-    fn complete(&mut self, completion: Completion) {
+    fn complete(&mut self, completion: &Completion) {
         let wish = self.pending.remove(&completion.cookie.0).expect("a completion for nothing, or a second one");
         assert_eq!(completion.command, wish.command);
         let buffer = &completion.buffer;
@@ -286,7 +286,7 @@ impl ClientSide {
             assert!(buffer.as_ptr() == wish.pointer && kind(buffer) == wish.kind, "another buffer came back");
         }
         match &completion.result {
-            Ok(()) => self.success(&wish, &completion),
+            Ok(()) => self.success(&wish, completion),
             Err(CommandError::Server(_)) => self.failed += 1,
             Err(CommandError::Connection(_)) => {
                 self.lost += 1;

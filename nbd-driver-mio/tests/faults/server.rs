@@ -30,8 +30,8 @@ pub(crate) struct Habits {
 }
 
 enum Phase {
-    Accepting(Accepting<End>),
-    Server(Server<End>),
+    Accepting(Box<Accepting<End>>),
+    Server(Box<Server<End>>),
     Gone,
 }
 
@@ -73,7 +73,7 @@ impl ServerSide {
         let flags = TransmissionFlags::SEND_FLUSH | TransmissionFlags::SEND_WRITE_ZEROES;
         let offer = Offer::new(SIZE as u64, flags).with_context("base:allocation");
         Self {
-            phase: Phase::Accepting(accepting),
+            phase: Phase::Accepting(Box::new(accepting)),
             options,
             habits,
             due: Due { now: true, ..Due::default() },
@@ -184,7 +184,7 @@ impl ServerSide {
                     self.due.after(TO_CLIENT, Turn::Over, true, None, &self.network, self.clock);
                     match accepting.into_server(self.options).unwrap() {
                         Some(server) => {
-                            self.phase = Phase::Server(server);
+                            self.phase = Phase::Server(Box::new(server));
                             self.due.now = true;
                         }
                         None => self.end = Some(Ok(())),
