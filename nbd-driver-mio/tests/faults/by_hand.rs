@@ -1,7 +1,7 @@
 //! What a fault must not take away from a connection, step by step.
 
 use std::io::{IoSlice, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use nbd_driver_mio::nbd_proto::handshake::{ConnectSettings, Offer, ServerHandshakeSettings};
@@ -30,6 +30,10 @@ fn offers() -> [(&'static str, Offer); 1] {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(ServerOptions::default())
+    }
+
+    fn with(options: ServerOptions) -> Self {
         let now = Instant::now();
         let (network, [ours, theirs]) = network(Faults::NONE, Rng::with_seed(1));
         let mut connecting = Connecting::new(ours, ConnectSettings::new("disk"), ConnectTimeouts::default(), now);
@@ -50,7 +54,7 @@ impl Pair {
             accepting.set_ready(true, true);
         }
         let client = connecting.into_client(ClientOptions::default()).unwrap();
-        let server = accepting.into_server(ServerOptions::default()).unwrap().unwrap();
+        let server = accepting.into_server(options).unwrap().unwrap();
         Self { network, client, server, scratch, now }
     }
 
@@ -163,6 +167,45 @@ fn a_server_tells_each_request_its_end_after_a_reset() {
         |event: &ServerEvent| matches!(event, ServerEvent::Done { buffer, sent: false, .. } if buffer.len() == 50_000);
     assert!(events.iter().all(unsent), "{events:?}");
     assert!(pair.server.end().unwrap().is_err_and(|end| end.to_string().contains("broken pipe")));
+}
+
+#[test]
+fn a_server_gives_up_on_a_client_that_takes_nothing() {
+    let timeout = Duration::from_secs(5);
+    let mut pair = Pair::with(ServerOptions::default().with_stall_timeout(Some(timeout)));
+    // More than the network holds, and than one turn sends.
+    for at in 1..=3 {
+        pair.client.read(vec![0; 200_000], at).unwrap();
+    }
+    let _ = pair.client();
+    let (_, events) = pair.server();
+    assert_eq!(pair.answer(events), 3);
+    let turns = (0..10).take_while(|_| pair.server().0 != Turn::Wait).count();
+    assert!(turns < 10, "the network has no end");
+    assert_eq!(pair.server.deadline(), Some(pair.now + timeout));
+    pair.now += timeout;
+    let (turn, events) = pair.server();
+    assert_eq!(turn, Turn::Over);
+    assert!(events.iter().any(|event| matches!(event, ServerEvent::Done { sent: false, .. })));
+    assert_eq!(pair.server.end().unwrap().unwrap_err().to_string(), "the client took no bytes for 5 s");
+}
+
+#[test]
+fn goodbye_is_not_said_before_the_last_answer() {
+    let mut pair = Pair::new();
+    pair.client.read(vec![0; 10], 7).unwrap();
+    let _ = pair.client();
+    let asked = pair.network.borrow().written(TO_SERVER);
+    pair.client.disconnect();
+    assert_eq!(pair.client().0, Turn::Wait);
+    assert_eq!(pair.network.borrow().written(TO_SERVER), asked);
+    let (_, events) = pair.server();
+    assert_eq!(pair.answer(events), 1);
+    assert_eq!(pair.server().0, Turn::Wait);
+    let (_, completions) = pair.client();
+    assert_answered(&completions[0]);
+    assert_eq!((pair.server().0, pair.client().0), (Turn::Over, Turn::Over));
+    assert!(pair.client.end().unwrap().is_ok() && pair.server.end().unwrap().is_ok());
 }
 
 #[test]

@@ -185,6 +185,11 @@ impl Network {
         self.sides[side].awaits_read
     }
 
+    /// How many bytes this side has sent.
+    pub(crate) fn written(&self, side: usize) -> u64 {
+        self.pipes[side].written
+    }
+
     /// When the next event for this side may come.
     pub(crate) fn next_event(&self, side: usize) -> u64 {
         let state = &self.sides[side];
