@@ -30,8 +30,14 @@ impl<S: Stream> Channel<S> {
     pub(crate) fn ready(&mut self, event: &Event) {
         // An error, or an end, shows when it is met.
         let broken = event.is_error();
-        self.readable |= event.is_readable() || event.is_read_closed() || broken;
-        self.writable |= event.is_writable() || event.is_write_closed() || broken;
+        let readable = event.is_readable() || event.is_read_closed() || broken;
+        self.set_ready(readable, event.is_writable() || event.is_write_closed() || broken);
+    }
+
+    /// Takes note of what a direction has become ready for. What was ready before stays so.
+    pub(crate) const fn set_ready(&mut self, readable: bool, writable: bool) {
+        self.readable |= readable;
+        self.writable |= writable;
     }
 
     pub(crate) const fn is_readable(&self) -> bool {

@@ -104,6 +104,13 @@ impl<F: Flow, S: Stream> Connecting<F, S> {
         self.channel.ready(event);
     }
 
+    /// The same for loops whose readiness does not come from mio: the stream may now have something to receive, or room
+    /// to send, or has broken, which is both. Tell it after each [`WouldBlock`](std::io::ErrorKind::WouldBlock) of the
+    /// stream, once that is over; `false` takes nothing back. A [`turn`](Self::turn) is due.
+    pub const fn set_ready(&mut self, readable: bool, writable: bool) {
+        self.channel.set_ready(readable, writable);
+    }
+
     /// When a turn is due though nothing has happened. May change with each turn.
     pub fn deadline(&self) -> Option<Instant> {
         self.limit().map(|(at, _, _)| at)

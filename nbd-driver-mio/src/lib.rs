@@ -61,7 +61,7 @@
 //!
 //! - **Events.** mio's readiness is edge-triggered: it is told once. Hand each event to `ready`, at once or later, and give
 //!   the connection a `turn` then. A turn drains the stream until it would block, in both directions; reading never waits
-//!   for writing. An event too many does no harm.
+//!   for writing. An event too many does no harm. Where readiness does not come from mio, `set_ready` says the same.
 //! - **Turns.** A turn moves at most about 256 KiB each way, by at most 64 calls. [`Turn::Again`] says that more is left:
 //!   come back after the other connections, without waiting. One busy connection so never starves a thousand others.
 //!   [`Turn::Wait`] says that only an event, the deadline, or the caller can bring something new.

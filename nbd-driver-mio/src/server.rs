@@ -220,6 +220,13 @@ impl<S: Stream> Server<S> {
         self.channel.ready(event);
     }
 
+    /// The same for loops whose readiness does not come from mio: the stream may now have something to receive, or room
+    /// to send, or has broken, which is both. Tell it after each [`WouldBlock`](std::io::ErrorKind::WouldBlock) of the
+    /// stream, once that is over; `false` takes nothing back. A [`turn`](Self::turn) is due.
+    pub const fn set_ready(&mut self, readable: bool, writable: bool) {
+        self.channel.set_ready(readable, writable);
+    }
+
     /// When a turn is due though nothing has happened; none once the connection is over. May change with each turn, and
     /// with each answer.
     pub fn deadline(&self) -> Option<Instant> {
