@@ -79,7 +79,7 @@ fn no_fault_loses_a_request_a_byte_or_a_wake_up() {
         println!("{:#?}", run(seed));
         return;
     }
-    let seeds = number("NBD_FAULT_SEEDS").unwrap_or(3000);
+    let seeds = number("NBD_FAULT_SEEDS").unwrap_or(2000);
     let (next, well, lost) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
