@@ -34,7 +34,7 @@ impl<S: Stream> Server<S> {
                 continue;
             }
             let idle = self.is_idle() && self.waiting.is_none();
-            if idle && (self.engine.is_disconnecting() || self.shutting_down && intake.bytes().is_empty()) {
+            if idle && (self.engine.is_disconnecting() || self.shutting_down && self.takes_requests()) {
                 self.finished = true;
                 return Turn::Over;
             }

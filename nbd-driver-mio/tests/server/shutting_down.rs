@@ -71,3 +71,13 @@ fn waits_until_a_slow_client_has_its_answer() {
     one.assert_ended_in_order();
     one.raw.expect_end();
 }
+
+#[test]
+fn is_not_held_up_by_the_beginning_of_a_header() {
+    let mut one = One::open(ServerOptions::default());
+    one.raw.send(&request(READ, 1, 0, 512)[..20]);
+    assert!(one.requests().is_empty());
+    one.server.begin_shutdown();
+    assert_eq!(one.turn(), Turn::Over);
+    one.assert_ended_in_order();
+}
