@@ -243,9 +243,11 @@ impl<S: Stream> Client<S> {
         self.rest.put_by(intake.bytes());
         let (engine, requests) = (&self.engine, &self.requests);
         self.dues.sweep(engine.in_flight(), |cookie| requests.get(cookie).is_some());
-        // What has come meanwhile is looked at first.
-        if turn == Turn::Wait {
-            self.look_at_the_clock(now);
+        match turn {
+            Turn::Wait => self.look_at_the_clock(now, Duration::ZERO),
+            // What has come meanwhile is looked at first, but not for ever: a server may never stop talking.
+            Turn::Again => self.look_at_the_clock(now, self.dues.timeout().unwrap_or(Duration::MAX)),
+            Turn::Over => {}
         }
         if self.engine.over().is_some() {
             self.settle();
@@ -254,8 +256,10 @@ impl<S: Stream> Client<S> {
         turn
     }
 
-    fn look_at_the_clock(&mut self, now: Instant) {
-        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+    /// Finds out what is late by more than `grace`.
+    fn look_at_the_clock(&mut self, now: Instant, grace: Duration) {
+        let late = |at: Instant| at.checked_add(grace).is_some_and(|at| at <= now);
+        let passed = |at: Option<Instant>| at.is_some_and(late);
         if passed(self.dues.first()) {
             let after = Seconds(self.dues.timeout().unwrap_or(Duration::ZERO));
             self.engine.give_up(&format!("a request was not answered within {after}"));

@@ -78,7 +78,8 @@ impl<S: Stream> Connecting<Connect, S> {
     }
 
     /// The connection, for requests. An error unless a turn ended with [`Turn::Over`].
-    pub fn into_client(self, options: ClientOptions) -> Result<Client<S>, Error> {
+    pub fn into_client(mut self, options: ClientOptions) -> Result<Client<S>, Error> {
+        self.is_over()?;
         Ok(Client::new(self.flow.finish()?, self.channel, self.rest, options))
     }
 }
@@ -251,14 +252,24 @@ impl<F: Flow, S: Stream> Connecting<F, S> {
         }
     }
 
+    /// The flow may be ready while some of it is not sent.
+    fn is_over(&mut self) -> Result<(), Error> {
+        match self.stage {
+            Stage::Over => Ok(()),
+            _ => Err(self.flow.give_up("the handshake is not finished").into()),
+        }
+    }
+
     /// What the handshake has ended in. An error unless a turn ended with [`Turn::Over`]; the stream is closed.
-    pub fn finish(self) -> Result<F::Output, Error> {
+    pub fn finish(mut self) -> Result<F::Output, Error> {
+        self.is_over()?;
         Ok(self.flow.finish()?)
     }
 
     /// The same, with the stream, and bytes that came behind the handshake: for those who drive the next phase
     /// themselves, or hand the connection to the kernel. The stream is registered as it was.
-    pub fn into_parts(self) -> Result<(F::Output, S, Vec<u8>), Error> {
+    pub fn into_parts(mut self) -> Result<(F::Output, S, Vec<u8>), Error> {
+        self.is_over()?;
         Ok((self.flow.finish()?, self.channel.stream, self.rest.into_bytes()))
     }
 }

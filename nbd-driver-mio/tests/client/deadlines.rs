@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nbd_driver_mio::nbd_proto::handshake::ConnectSettings;
-use nbd_driver_mio::{ClientOptions, ConnectTimeouts, Connecting, Error, Socket, Turn};
+use nbd_driver_mio::{ClientOptions, ConnectTimeouts, Connecting, Error, Scratch, Socket, Turn};
 use nbd_testkit::{newstyle_greeting, oldstyle_greeting};
 use rustix::net::listen;
 
 use crate::driver::Loop;
+use crate::endless;
 use crate::peer::{ALL, DISC, READ};
 use crate::rig::{Rig, peer};
 use crate::support::{MIB, must_end};
@@ -225,4 +226,19 @@ fn of_a_request_beside_others_that_never_end() {
         }
         assert_eq!(rig.turn_at(now + 5 * SECOND), Turn::Over);
     });
+}
+
+/// Its answer may be among what is still to be read: but not for ever.
+#[test]
+fn of_a_request_to_a_server_that_never_stops_talking() {
+    let options = ClientOptions::default().with_request_timeout(Some(3 * SECOND));
+    let (mut client, _) = endless::client_with(usize::MAX, options);
+    let (mut scratch, now) = (Scratch::new(), Instant::now());
+    client.read(vec![0; 32 << 20], 0).unwrap();
+    for at in [now, now + 3 * SECOND, just_before(now + 6 * SECOND)] {
+        assert_eq!(client.turn(&mut scratch, at), Turn::Again);
+    }
+    assert_eq!(client.turn(&mut scratch, now + 6 * SECOND), Turn::Over);
+    let error = client.completion().unwrap().result.unwrap_err().to_string();
+    assert_eq!(error, "a request was not answered within 3 s");
 }

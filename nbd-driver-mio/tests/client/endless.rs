@@ -34,6 +34,11 @@ pub(crate) struct Endless {
 
 /// A client of it that has no time-outs, and what it does to the stream. The server has a terabyte.
 pub(crate) fn client(per_call: usize) -> (Client<Endless>, Rc<RefCell<Traffic>>) {
+    client_with(per_call, ClientOptions::default())
+}
+
+/// The same with options.
+pub(crate) fn client_with(per_call: usize, options: ClientOptions) -> (Client<Endless>, Rc<RefCell<Traffic>>) {
     let traffic = Rc::new(RefCell::new(Traffic::default()));
     let stream = Endless {
         per_call,
@@ -47,7 +52,7 @@ pub(crate) fn client(per_call: usize) -> (Client<Endless>, Rc<RefCell<Traffic>>)
     let mut scratch = Scratch::new();
     while connecting.turn(&mut scratch, now).unwrap() != Turn::Over {}
     *traffic.borrow_mut() = Traffic::default();
-    (connecting.into_client(ClientOptions::default()).unwrap(), traffic)
+    (connecting.into_client(options).unwrap(), traffic)
 }
 
 impl Endless {
