@@ -66,6 +66,18 @@ pub struct Accepting<S: Stream = Socket> {
     out: Vec<u8>,
     timeout: Option<Duration>,
     started: Instant,
+    stage: Stage,
+    shutting_down: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Haggling,
+    /// The client entered an export.
+    Entered,
+    /// It said goodbye, or there was nothing left to say to it in a shutdown.
+    Left,
+    Failed,
 }
 
 impl<S: Stream> Accepting<S> {
@@ -75,7 +87,8 @@ impl<S: Stream> Accepting<S> {
         let mut out = Vec::new();
         let engine = ServerHandshake::new(settings, &mut out);
         let (channel, rest) = (Channel::new(stream), Rest::default());
-        Self { channel, rest, engine, question: None, out, timeout, started: now }
+        let (stage, shutting_down) = (Stage::Haggling, false);
+        Self { channel, rest, engine, question: None, out, timeout, started: now, stage, shutting_down }
     }
 
     /// Shows every step to `observer` from now on.
@@ -131,8 +144,10 @@ impl<S: Stream> Accepting<S> {
         Ok(true)
     }
 
-    /// The server is being shut down: every option from now on is answered so. A [`turn`](Self::turn) is due.
+    /// The server is being shut down: what has come is answered so, and then the connection is over. A
+    /// [`turn`](Self::turn) is due.
     pub fn begin_shutdown(&mut self) {
+        self.shutting_down = true;
         self.engine.begin_shutdown();
     }
 
@@ -148,27 +163,32 @@ impl<S: Stream> Accepting<S> {
         self.channel.set_ready(readable, writable);
     }
 
-    /// When a turn is due though nothing has happened.
+    /// When a turn is due though nothing has happened; none once it is over.
     pub fn deadline(&self) -> Option<Instant> {
-        self.timeout.and_then(|timeout| self.started.checked_add(timeout))
+        if self.stage == Stage::Haggling { self.started.checked_add(self.timeout?) } else { None }
     }
 
-    /// Does what can be done now. After an error the connection is to be dropped.
+    /// Does what can be done now. After an error the connection is to be dropped: each further turn is one, too.
     pub fn turn(&mut self, scratch: &mut Scratch, now: Instant) -> Result<Turn, Error> {
+        match self.stage {
+            Stage::Haggling => {}
+            Stage::Entered | Stage::Left => return Ok(Turn::Over),
+            Stage::Failed => return Err(self.engine.give_up("it has failed before").into()),
+        }
         let mut intake = scratch.take_up(&mut self.rest);
-        let result = self.talk(&mut intake);
+        let mut result = self.talk(&mut intake);
         self.rest.put_by(intake.bytes());
+        // Not only when nothing comes: some talk without end.
+        if self.deadline().is_some_and(|at| at <= now) && result.is_ok() {
+            let after = Seconds(self.timeout.unwrap_or(Duration::ZERO));
+            result = Err(self.engine.give_up(&format!("the handshake took longer than {after}")).into());
+        }
         if result.is_err() {
+            self.stage = Stage::Failed;
             // A last courtesy, as far as it goes without waiting; the connection is over either way.
             let _ = self.channel.send(&[IoSlice::new(&self.out)]);
         }
-        let turn = result?;
-        // Not only when nothing comes: some talk without end.
-        if turn != Turn::Over && self.deadline().is_some_and(|at| at <= now) {
-            let after = Seconds(self.timeout.unwrap_or(Duration::ZERO));
-            return Err(self.engine.give_up(&format!("the handshake took longer than {after}")).into());
-        }
-        Ok(turn)
+        result
     }
 
     fn talk(&mut self, intake: &mut Intake<'_>) -> Result<Turn, Error> {
@@ -177,12 +197,20 @@ impl<S: Stream> Accepting<S> {
             self.parse(intake)?;
             match self.engine.status() {
                 ServerStatus::SwitchToTls => return Err(Error::Unsupported("TLS is not supported yet")),
-                ServerStatus::Ready | ServerStatus::Closed if self.out.is_empty() => return Ok(Turn::Over),
+                ServerStatus::Ready if self.out.is_empty() => self.stage = Stage::Entered,
+                ServerStatus::Closed if self.out.is_empty() => self.stage = Stage::Left,
                 _ => {}
+            }
+            if self.stage != Stage::Haggling {
+                return Ok(Turn::Over);
             }
             let mut moved = self.send(&mut outward)?;
             moved |= self.receive(intake, &mut inward)?;
             if !moved {
+                if self.shutting_down && self.question.is_none() && self.out.is_empty() {
+                    self.stage = Stage::Left;
+                    return Ok(Turn::Over);
+                }
                 let left = (self.wants_read() && self.channel.is_readable())
                     || (!self.out.is_empty() && self.channel.is_writable());
                 return Ok(if left { Turn::Again } else { Turn::Wait });
@@ -249,13 +277,14 @@ impl<S: Stream> Accepting<S> {
         }
     }
 
-    /// The connection, for requests; `None` if the client said goodbye. An error unless a turn ended with
+    /// The connection, for requests; `None` if the client said goodbye, or in a shutdown. An error unless a turn ended with
     /// [`Turn::Over`].
-    pub fn into_server(self, options: ServerOptions) -> Result<Option<Server<S>>, Error> {
-        if self.engine.status() == ServerStatus::Closed {
-            return Ok(None);
+    pub fn into_server(mut self, options: ServerOptions) -> Result<Option<Server<S>>, Error> {
+        match self.stage {
+            Stage::Entered => Ok(Some(Server::new(self.engine.finish()?, self.channel, self.rest, options))),
+            Stage::Left => Ok(None),
+            Stage::Haggling | Stage::Failed => Err(self.engine.give_up("the handshake is not finished").into()),
         }
-        Ok(Some(Server::new(self.engine.finish()?, self.channel, self.rest, options)))
     }
 }
 

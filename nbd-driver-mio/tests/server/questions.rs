@@ -10,6 +10,8 @@ use nbd_driver_mio::{Accepting, Question, Scratch, ServerOptions, Turn};
 use crate::one::{Readiness, SIZE, go, offer, option, pair};
 use crate::raw::{ERR_POLICY, ERR_UNKNOWN, OPT_ABORT, OPT_EXPORT_NAME, OPT_LIST, REP_ACK, Raw};
 
+const ERR_SHUTDOWN: u32 = 0x8000_0007;
+
 struct Asked {
     accepting: Accepting,
     readiness: Readiness,
@@ -142,10 +144,43 @@ fn are_not_asked_any_more_once_the_server_is_shut_down() {
     let mut asked = Asked::by(&[]);
     asked.accepting.begin_shutdown();
     asked.raw.send(&[option(OPT_LIST, &[]), go("disk")].concat());
-    assert_eq!(asked.turn(), Turn::Wait);
+    assert_eq!(asked.turn(), Turn::Over);
     assert_eq!(asked.accepting.question(), None);
     for _ in 0..2 {
         // NBD_REP_ERR_SHUTDOWN
         assert_eq!(asked.raw.option_reply().0, 0x8000_0007);
     }
+}
+
+#[test]
+fn in_a_shutdown_it_is_answered_first_and_what_came_behind_it_is_told() {
+    let mut asked = Asked::by(&[option(OPT_LIST, &[]), option(OPT_LIST, &[])]);
+    asked.accepting.begin_shutdown();
+    assert_eq!(asked.turn(), Turn::Wait);
+    asked.accepting.list([]).unwrap();
+    while asked.turn() != Turn::Over {}
+    assert_eq!([(); 2].map(|()| asked.raw.option_reply().0), [REP_ACK, ERR_SHUTDOWN]);
+    assert!(asked.accepting.into_server(ServerOptions::default()).unwrap().is_none());
+    asked.raw.expect_end();
+}
+
+#[test]
+fn without_one_a_shutdown_ends_the_handshake_at_once() {
+    let mut asked = Asked::by(&[]);
+    asked.accepting.begin_shutdown();
+    assert_eq!(asked.turn(), Turn::Over);
+    assert_eq!(asked.accepting.deadline(), None);
+    assert!(asked.accepting.into_server(ServerOptions::default()).unwrap().is_none());
+}
+
+#[test]
+fn one_that_is_not_over_does_not_become_a_server_and_one_that_has_failed_stays_so() {
+    let waiting = Asked::by(&[option(OPT_LIST, &[])]);
+    let error = waiting.accepting.into_server(ServerOptions::default()).unwrap_err().to_string();
+    assert_eq!(error, "the handshake is not finished");
+    let mut failed = Asked::by(&[]);
+    failed.raw.send(b"this is no option");
+    let error = failed.try_turn().unwrap_err().to_string();
+    assert_eq!(failed.try_turn().unwrap_err().to_string(), error);
+    assert_eq!(failed.accepting.into_server(ServerOptions::default()).unwrap_err().to_string(), error);
 }

@@ -107,8 +107,6 @@ impl Connection {
                     if let Some(question) = accepting.question().cloned() {
                         self.answer(&question, site);
                         Turn::Again
-                    } else if self.shutting_down && turn == Turn::Wait {
-                        Turn::Over
                     } else {
                         turn
                     }
