@@ -42,7 +42,7 @@ fn a_client_reads_and_writes() {
             }
             match turn {
                 Turn::Over => break,
-                Turn::Again => continue,
+                Turn::Again => {}
                 Turn::Wait => {
                     poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
                     events.iter().for_each(|event| client.ready(event));
