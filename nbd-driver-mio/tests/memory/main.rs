@@ -43,7 +43,9 @@ fn an_idle_connection_is_small() {
         let whole = drivers::idle(depth, shrinks);
         let driver = Both { client: whole.client - core.client, server: whole.server - core.server };
         println!("{state:23} | {:6} + {:6} | {:6} + {:6}", core.client, driver.client, core.server, driver.server);
-        assert!(core.client <= CORE && core.server <= CORE, "{state}: the core takes too much");
+        // What requests need is kept for those to come, until `shrink`: of the whole there is still enough.
+        let core_limit = if depth > 0 && !shrinks { CORE + DRIVER - driver.client.max(driver.server) } else { CORE };
+        assert!(core.client <= core_limit && core.server <= core_limit, "{state}: the core takes too much");
         assert!(driver.client <= DRIVER && driver.server <= DRIVER, "{state}: the driver takes too much");
     }
 }
