@@ -114,6 +114,10 @@ fn unix(address: &SocketAddrUnix) -> rustix::io::Result<Socket> {
 }
 
 impl Stream for Socket {
+    fn short_means_blocked(&self) -> bool {
+        self.is_socket
+    }
+
     fn is_connected(&mut self) -> io::Result<bool> {
         if !self.is_socket {
             return Ok(true);

@@ -1,6 +1,6 @@
 //! Throughput as connections grow from 1 to 1,000: `cargo bench -p nbd-driver-mio --bench scale`.
 //!
-//! `--svg FILE` draws it too. The server is a process of its own: `--serve SOCKET` makes this one that.
+//! `--svg FILE` draws it too. `--quick` only shows that all of it works. The server is a process of its own: `--serve SOCKET` makes this one that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 #![allow(clippy::cast_precision_loss, reason = "numbers of connections and operations are small")]
 
@@ -28,11 +28,15 @@ use self::site::Site;
 
 const CONNECTIONS: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
+/// With `--quick`.
+const FEW: [usize; 2] = [1, 20];
+
 /// How often each is measured, all in turns, so that a bad time of the machine is everybody's.
 const RUNS: usize = 7;
 
-/// How long one measurement takes.
+/// How long one measurement takes, and with `--quick`.
 const TIME: Duration = Duration::from_millis(120);
+const SHORT: Duration = Duration::from_millis(10);
 
 const LOADS: [(Load, &str); 3] = [
     (Load::Hopping(16), "16 in flight in all, from connection to connection"),
@@ -55,18 +59,20 @@ fn main() {
         Site::new(listener, vec![7; DISK as usize], |_, socket| socket).serve(usize::MAX, |_, _| {});
         return;
     }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let (counts, runs, time) = if quick { (&FEW[..], 1, SHORT) } else { (&CONNECTIONS[..], RUNS, TIME) };
     let ours = Ours::start();
     let nbdkit = Nbdkit::memory("64M").threads(1).start();
     let mut servers = vec![("server of this crate", ours.socket())];
     servers.extend(nbdkit.as_ref().map(|server| ("nbdkit", server.socket())));
 
-    let mut speeds = vec![Vec::<Speed>::new(); servers.len() * LOADS.len() * CONNECTIONS.len()];
-    for _ in 0..RUNS {
+    let mut speeds = vec![Vec::<Speed>::new(); servers.len() * LOADS.len() * counts.len()];
+    for _ in 0..runs {
         let mut cells = speeds.iter_mut();
         for (_, socket) in &servers {
             for (load, _) in LOADS {
-                for connections in CONNECTIONS {
-                    cells.next().unwrap().push(measure(socket, connections, load, TIME));
+                for &connections in counts {
+                    cells.next().unwrap().push(measure(socket, connections, load, time));
                 }
             }
         }
@@ -79,7 +85,7 @@ fn main() {
             println!("\n{server}: {load}");
             println!("connections   reads/s (least … most)   µs of the loop's thread each (least … most)");
             let mut points = Vec::new();
-            for connections in CONNECTIONS {
+            for &connections in counts {
                 let speeds = cells.next().unwrap();
                 let operations = spread(speeds.iter().map(|speed| speed.operations));
                 let [least, median, most] = operations;
