@@ -1,4 +1,4 @@
-//! Throughput as connections grow from 1 to 1,000: `cargo bench -p nbd-driver-mio --bench scale`.
+//! Throughput as connections grow from 1 to 1,000: `cargo run --release -p nbd-driver-mio --example scale`.
 //!
 //! `--svg FILE` draws it too. `--quick` only shows that all of it works. The server is a process of its own: `--serve SOCKET` makes this one that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
