@@ -80,7 +80,7 @@
 //!
 //! # Memory
 //!
-//! An idle connection holds no receive buffer: the [`Scratch`] belongs to the loop. The README has measured figures.
+//! An idle connection holds no receive buffer, nor spare ones for payload: the [`Scratch`] belongs to the loop. The README has measured figures.
 //!
 //! This crate does not do TLS yet. It needs a Unix system; it is tested on Linux.
 
@@ -92,6 +92,7 @@ mod channel;
 mod client;
 mod connecting;
 mod error;
+mod pool;
 mod scratch;
 mod server;
 mod socket;

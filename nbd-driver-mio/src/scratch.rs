@@ -2,25 +2,32 @@
 
 use std::fmt;
 
+use crate::pool::Pool;
+
 /// How many bytes one call can receive beside payload that lands in its own buffer.
 const SIZE: usize = 128 * 1024;
 
 /// Room for headers and small payloads. One is enough for all connections of a loop: what belongs to a connection is
 /// not kept in it between two turns, so that an idle connection takes next to no memory.
-pub struct Scratch(Box<[u8]>);
+///
+/// It also keeps up to 16 MiB of buffers that were given back by [`Server::reuse`](crate::Server::reuse).
+pub struct Scratch {
+    room: Box<[u8]>,
+    pool: Pool,
+}
 
 impl Scratch {
     /// 128 KiB of it.
     pub fn new() -> Self {
-        Self(vec![0; SIZE].into_boxed_slice())
+        Self { room: vec![0; SIZE].into_boxed_slice(), pool: Pool::default() }
     }
 
     /// Begins a turn: with what was left over from the one before.
     pub(crate) fn take_up(&mut self, rest: &mut Rest) -> Intake<'_> {
         let end = rest.0.len();
-        self.0[..end].copy_from_slice(&rest.0);
+        self.room[..end].copy_from_slice(&rest.0);
         rest.0.clear();
-        Intake { scratch: &mut self.0, start: 0, end }
+        Intake { scratch: &mut self.room, pool: &mut self.pool, start: 0, end }
     }
 }
 
@@ -62,6 +69,7 @@ impl Rest {
 #[derive(Debug)]
 pub(crate) struct Intake<'a> {
     scratch: &'a mut [u8],
+    pool: &'a mut Pool,
     start: usize,
     end: usize,
 }
@@ -78,6 +86,11 @@ impl Intake<'_> {
         self.end -= self.start;
         self.start = 0;
         &mut self.scratch[self.end..]
+    }
+
+    /// The buffers that all connections share.
+    pub(crate) const fn pool(&mut self) -> &mut Pool {
+        self.pool
     }
 
     /// So many bytes were put there.

@@ -2,7 +2,6 @@
 
 mod event;
 mod options;
-mod pool;
 mod transfer;
 
 pub use event::{RefusedAnswer, ServerEvent};
@@ -22,7 +21,6 @@ use nbd_proto::transmission::{self, Failure, ReadPart, Request, RequestId};
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::number::{CommandType, ContextId};
 
-use self::pool::Pool;
 use crate::buffer::Buffer;
 use crate::channel::{BOTH, Channel};
 use crate::error::Seconds;
@@ -60,7 +58,8 @@ pub struct Server<S: Stream = Socket> {
     bytes: usize,
     /// How many requests the caller has to answer.
     asked: usize,
-    pool: Pool,
+    /// Buffers that were given back since the last turn.
+    returned: Vec<BytesMut>,
     options: ServerOptions,
     end_of_input: bool,
     shutting_down: bool,
@@ -93,7 +92,7 @@ impl<S: Stream> Server<S> {
             waiting: None,
             bytes: 0,
             asked: 0,
-            pool: Pool::default(),
+            returned: Vec::new(),
             options,
             end_of_input: false,
             shutting_down: false,
@@ -198,9 +197,9 @@ impl<S: Stream> Server<S> {
     }
 
     /// Takes memory back for the payload of writes to come: any that is not needed any more. Without, each write takes
-    /// new memory.
+    /// new memory. At the next turn it goes to the [`Scratch`], for all connections.
     pub fn reuse(&mut self, buffer: BytesMut) {
-        self.pool.give(buffer);
+        self.returned.push(buffer);
     }
 
     /// The server is being shut down: requests that come from now on are failed with `ESHUTDOWN`, and when those before
@@ -260,6 +259,9 @@ impl<S: Stream> Server<S> {
     pub fn turn(&mut self, scratch: &mut Scratch, now: Instant) -> Turn {
         self.active.get_or_insert(now);
         let mut intake = scratch.take_up(&mut self.rest);
+        for buffer in self.returned.drain(..) {
+            intake.pool().give(buffer);
+        }
         let turn = self.transfer(&mut intake, now);
         self.rest.put_by(intake.bytes());
         if turn == Turn::Wait {
@@ -289,7 +291,7 @@ impl<S: Stream> Server<S> {
     pub fn shrink(&mut self) {
         self.requests.shrink();
         self.events.shrink_to_fit();
-        self.pool.clear();
+        self.returned.shrink_to_fit();
         self.engine.shrink();
     }
 }

@@ -130,7 +130,7 @@ impl<S: Stream> Server<S> {
     /// Takes every event that is due, and that there is room for.
     fn parse(&mut self, intake: &mut Intake<'_>) {
         if let Some(request) = self.waiting.take() {
-            self.take_up(request);
+            self.take_up(request, intake);
         }
         loop {
             // Without room for requests, only what is due without input may come.
@@ -139,7 +139,7 @@ impl<S: Stream> Server<S> {
             let Ok(advance) = self.engine.input(bytes) else { break };
             let consumed = advance.consumed;
             match advance.event {
-                Some(Engine::Request(request)) => self.take_up(request),
+                Some(Engine::Request(request)) => self.take_up(request, intake),
                 Some(Engine::Data { id, range, bytes }) => {
                     if let Some(buffer) = self.requests.get_mut(id).and_then(|held| held.buffer.as_mut()) {
                         buffer[range].copy_from_slice(bytes);
@@ -156,7 +156,7 @@ impl<S: Stream> Server<S> {
     }
 
     /// Begins a request, or lets it wait for room.
-    fn take_up(&mut self, request: Request) {
+    fn take_up(&mut self, request: Request, intake: &mut Intake<'_>) {
         let length = payload_length(&request);
         if self.engine.over().is_some() {
             return;
@@ -168,7 +168,7 @@ impl<S: Stream> Server<S> {
         self.bytes += length;
         let id = request.id;
         if request.command == CommandType::WRITE {
-            let buffer = self.pool.take(length).into();
+            let buffer = intake.pool().take(length).into();
             self.requests.insert(id, Held { request, buffer, told: false });
             // Refused only when the connection is over, and then the end tells.
             let _ = self.engine.receive(id);

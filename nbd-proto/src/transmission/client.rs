@@ -201,7 +201,7 @@ impl Client {
     fn send(&mut self, command: Command, contexts: Option<&[ContextId]>) -> Cookie {
         let (cookie, slot) = self.table.insert(command);
         if command.command == CommandType::BLOCK_STATUS {
-            let answers = &mut self.table.request(slot).answers;
+            let answers = self.table.request(slot).answers();
             match contexts {
                 Some(contexts) => answers.expect(contexts),
                 None => answers.expect_all(&self.facts.contexts),

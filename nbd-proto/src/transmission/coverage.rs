@@ -8,7 +8,7 @@ use crate::limits::MAX_FRAGMENTS;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coverage {
     /// Sorted; start and end of each, no two touching.
-    ranges: SmallVec<[(u64, u64); 2]>,
+    ranges: SmallVec<[(u64, u64); 1]>,
 }
 
 /// Why a range cannot be added.

@@ -257,8 +257,7 @@ impl Receiver {
     fn end_chunk(&mut self, slot: SlotIndex, last: bool, table: &mut InFlight) {
         self.state = Await::Header;
         if last {
-            let outcome = table.request(slot).verdict();
-            table.replied(slot, outcome);
+            table.replied(slot);
         }
     }
 
@@ -440,7 +439,7 @@ impl Receiver {
         }
         let count = width.count(header.length)?;
         let Some(context) = width.parse_prefix(body, count)? else { return Ok(Advance::NOTHING) };
-        match request.answers.note(context, &facts.contexts) {
+        match request.answers().note(context, &facts.contexts) {
             Answer::First => {}
             Answer::Again => return Err(PeerMisbehaved::ContextTwice { context }.into()),
             Answer::NotAsked => return Err(PeerMisbehaved::ContextNotAsked { context }.into()),
@@ -573,14 +572,14 @@ impl Request {
     fn fail(&mut self, error: ErrorValue, message: &[u8], offset: Option<u64>) {
         if self.failure.is_none() {
             let error = ServerError { command: self.command.command, error, message: lossy(message), offset };
-            self.failure = Some(CommandError::Server(error.into()));
+            self.failure = Some(error.into());
         }
     }
 
-    /// How the command ended, now that its last reply is through. A success has to be a whole one.
-    fn verdict(&mut self) -> Result<(), CommandError> {
+    /// How the command ended, once its last reply is through. A success has to be a whole one.
+    pub(super) fn verdict(&mut self) -> Result<(), CommandError> {
         if let Some(failure) = self.failure.take() {
-            return Err(failure);
+            return Err(CommandError::Server(failure));
         }
         match self.command.command {
             CommandType::READ => {
@@ -588,7 +587,7 @@ impl Request {
                 if covered == length { Ok(()) } else { Err(CommandError::Incomplete { covered, length }) }
             }
             // "exactly one chunk [...] per selected context id" (spec, `NBD_CMD_BLOCK_STATUS`).
-            CommandType::BLOCK_STATUS => match self.answers.progress() {
+            CommandType::BLOCK_STATUS => match self.answers().progress() {
                 (answered, asked) if answered < asked => Err(CommandError::ContextsMissing { answered, asked }),
                 _ => Ok(()),
             },

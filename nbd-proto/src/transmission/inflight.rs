@@ -1,12 +1,13 @@
 //! The commands that a client has in flight. Their cookies are keys of [`Slots`].
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::check::Command;
 use super::contexts::Answers;
 use super::coverage::Coverage;
 use super::slots::{SlotIndex, Slots};
-use crate::error::CommandError;
+use crate::error::{CommandError, ServerError};
 use crate::wire::number::Cookie;
 
 #[derive(Debug, Default)]
@@ -20,45 +21,52 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) command: Command,
-    /// Which contexts answer, of a block status.
-    pub(super) answers: Answers,
+    /// Which contexts answer, of a block status: apart, since most commands are none.
+    answers: Option<Box<Answers>>,
     pub(super) coverage: Coverage,
     /// Whether a chunk has come.
     pub(super) chunks: bool,
     /// Whether a content chunk has come.
     pub(super) content: bool,
     /// The first error that an error chunk told.
-    pub(super) failure: Option<CommandError>,
+    pub(super) failure: Option<Box<ServerError>>,
     /// Whether the last byte of the request was sent.
     pub(super) sent: bool,
-    /// How the request ended, once its last reply has come.
-    pub(super) outcome: Option<Result<(), CommandError>>,
+    /// Whether its last reply has come.
+    pub(super) ended: bool,
 }
 
 impl Request {
     fn new(command: Command) -> Self {
         Self {
             command,
-            answers: Answers::default(),
+            answers: None,
             coverage: Coverage::default(),
             chunks: false,
             content: false,
             failure: None,
             sent: false,
-            outcome: None,
+            ended: false,
         }
     }
 
     /// Makes the slot's request anew, and keeps its memory.
     fn reuse(&mut self, command: Command) {
         self.command = command;
-        self.answers.reset();
+        if let Some(answers) = &mut self.answers {
+            answers.reset();
+        }
         self.coverage.clear();
         self.chunks = false;
         self.content = false;
         self.failure = None;
         self.sent = false;
-        self.outcome = None;
+        self.ended = false;
+    }
+
+    /// Which contexts answer.
+    pub(super) fn answers(&mut self) -> &mut Answers {
+        self.answers.get_or_insert_default()
     }
 }
 
@@ -85,7 +93,7 @@ impl InFlight {
 
     /// The slot of a cookie whose last reply has not come yet.
     pub(super) fn find(&self, cookie: Cookie) -> Option<SlotIndex> {
-        self.slots.find(cookie.0).filter(|index| self.slots.value(*index).outcome.is_none())
+        self.slots.find(cookie.0).filter(|index| !self.slots.value(*index).ended)
     }
 
     /// The request of a slot that [`insert`](Self::insert) or [`find`](Self::find) gave.
@@ -94,9 +102,9 @@ impl InFlight {
     }
 
     /// The last reply of a request has come. Its `Done` waits until the request has been sent.
-    pub(super) fn replied(&mut self, index: SlotIndex, outcome: Result<(), CommandError>) {
+    pub(super) fn replied(&mut self, index: SlotIndex) {
         let request = self.request(index);
-        request.outcome = Some(outcome);
+        request.ended = true;
         if request.sent {
             self.ready.push_back(index);
         }
@@ -106,7 +114,7 @@ impl InFlight {
     pub(super) fn sent(&mut self, index: SlotIndex) {
         let request = self.request(index);
         request.sent = true;
-        if request.outcome.is_some() {
+        if request.ended {
             self.ready.push_back(index);
         }
     }
@@ -115,7 +123,7 @@ impl InFlight {
     pub(super) fn pop_done(&mut self) -> Option<(Cookie, Result<(), CommandError>)> {
         let index = self.ready.pop_front()?;
         let cookie = self.cookie(index);
-        let outcome = self.request(index).outcome.take()?;
+        let outcome = self.request(index).verdict();
         self.slots.release(index);
         Some((cookie, outcome))
     }
@@ -131,7 +139,8 @@ impl InFlight {
     ///
     /// The slots go with their requests, so nothing may be inserted any more.
     pub(super) fn pop_any(&mut self, over: impl FnOnce() -> CommandError) -> Option<(Cookie, CommandError)> {
-        let (key, request) = self.slots.pop()?;
-        Some((Cookie(key), request.outcome.and_then(Result::err).unwrap_or_else(over)))
+        let (key, mut request) = self.slots.pop()?;
+        let told = if request.ended { request.verdict().err() } else { None };
+        Some((Cookie(key), told.unwrap_or_else(over)))
     }
 }
