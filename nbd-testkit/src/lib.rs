@@ -57,7 +57,7 @@ pub use nbdkit::{Handshake, Nbdkit};
 pub use qemu_nbd::QemuNbd;
 pub use script::{Playing, Script, ScriptError, newstyle_greeting, oldstyle_greeting};
 pub use server::Server;
-pub use tool::{Tool, require};
+pub use tool::{Tool, require, skip};
 
 /// How long anything in this crate waits before it fails.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

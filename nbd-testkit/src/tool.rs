@@ -127,9 +127,15 @@ pub fn require(tools: &[Tool]) -> bool {
 }
 
 fn missing(tool: Tool, what: &dyn fmt::Display) {
-    let message = format!("needs {what} (Debian: apt-get install {})", tool.package());
-    assert!(!peers_required(), "NBD_TEST_REQUIRE_PEERS=1, and this test {message}");
-    say_skipped(&message);
+    skip(&format!("needs {what} (Debian: apt-get install {})", tool.package()));
+}
+
+/// Says in one line on standard error that a test is skipped, and why: what it `needs …`. The test is to return.
+///
+/// For what no package brings. With `NBD_TEST_REQUIRE_PEERS=1` in the environment this panics instead.
+pub fn skip(reason: &str) {
+    assert!(!peers_required(), "NBD_TEST_REQUIRE_PEERS=1, and this test {reason}");
+    say_skipped(reason);
 }
 
 /// Whether a missing program is a failure.
