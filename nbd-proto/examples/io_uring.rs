@@ -1,32 +1,27 @@
 //! The core on `io_uring`: fills a disk and reads it back, many commands in flight; the kernel puts payload in place.
-//! It wants a server to spoil, such as `nbdkit -f -U /tmp/nbd.sock memory 16M`, and `/tmp/nbd.sock`, or an address and
-//! port, to find it. The handshake is by plain calls, which block; all that follows is in the ring, with no time limit.
+//! It wants a server to spoil, such as `nbdkit -f -U /tmp/nbd.sock memory 16M`, and its URI. The handshake is left to the
+//! blocking driver; all that follows is in the ring, with no time limit.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros, reason = "here is the I/O")]
 
-use std::io::{Error, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::{collections::HashMap, fs::File, net::TcpStream, os::unix::net::UnixStream, process::ExitCode};
+use std::{collections::HashMap, io::Error, os::fd::AsRawFd as _, os::fd::OwnedFd};
 
 use io_uring::{IoUring, opcode::Readv, opcode::Writev, types::Fd};
-use nbd_proto::handshake::{Connect, ConnectSettings, Flow as _, Status};
+use nbd_driver_std::ConnectOptions;
 use nbd_proto::transmission::{Client, ClientSettings, Command, Event, Segment};
-use nbd_proto::{error::Ended, wire::number::Cookie};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{Shutdown, shutdown};
+use nbd_proto::wire::number::Cookie;
+use rustix::{io::Errno, io::retry_on_intr, net::Shutdown, net::shutdown};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-/// A command, and the buffer it works on, which is the connection's own until the command is done.
 type Job = (Command, Vec<u8>);
 /// What the kernel calls an iovec.
 #[repr(C)]
 struct Piece(*const u8, usize);
-/// The two ways, in `lent`.
 const RECEIVE: usize = 0;
 const SEND: usize = 1;
 
 struct Connection {
     ring: IoUring,
-    socket: File,
+    socket: OwnedFd,
     client: Client,
     jobs: HashMap<Cookie, Job>,
     /// What the kernel has, at most one operation each way. It, and all it points to, is in blocks of the heap, which
@@ -37,22 +32,7 @@ struct Connection {
     /// Takes what comes behind payload. Small, because other payload that gets here has to be copied.
     scratch: Vec<u8>,
     input: Vec<u8>,
-    /// How many bytes of payload came in place.
     placed: usize,
-}
-
-fn negotiate(mut socket: &File) -> Result<Client> {
-    let (mut flow, mut out) = (Connect::new(ConnectSettings::new("")), Vec::new());
-    let (mut input, mut some) = (Vec::new(), [0; 4096]);
-    while flow.status() == Status::NeedInput {
-        let count = Some(socket.read(&mut some)?).filter(|count| *count > 0).ok_or_else(|| flow.eof())?;
-        input.extend_from_slice(&some[..count]);
-        while let consumed @ 1.. = flow.input(&input, &mut out)? {
-            input.drain(..consumed);
-        }
-        socket.write_all(&std::mem::take(&mut out))?;
-    }
-    Ok(Client::new(flow.finish()?, ClientSettings::default()))
 }
 
 fn place(jobs: &mut HashMap<Cookie, Job>, cookie: Cookie, range: std::ops::Range<usize>) -> &mut [u8] {
@@ -66,16 +46,13 @@ impl Connection {
             for (command, buffer) in todo.by_ref().take(self.client.room()) {
                 self.jobs.insert(self.client.submit(command)?, (command, buffer));
             }
-            if self.jobs.is_empty() {
-                return Ok(());
-            }
+            let false = self.jobs.is_empty() else { return Ok(()) };
             let advance = self.client.input(&self.input)?;
             let (consumed, jobs) = (advance.consumed, &mut self.jobs);
             match advance.event {
                 Some(Event::Data { cookie, range, bytes }) => place(jobs, cookie, range).copy_from_slice(bytes),
                 Some(Event::Hole { cookie, range }) => place(jobs, cookie, range).fill(0),
-                // What failed may have failed since the connection is over, while the kernel still has the buffer: that
-                // is not handed back, but stays for `drop`.
+                // What failed is left to `drop`: the connection may be over while the kernel still has the buffer.
                 Some(Event::Done { cookie, result }) => drop(result.map(|()| jobs.remove(&cookie).map(&done))?),
                 None if consumed == 0 => self.exchange()?,
                 _ => {}
@@ -87,7 +64,6 @@ impl Connection {
     /// Keeps both directions busy, and waits until bytes have moved in one.
     fn exchange(&mut self) -> Result<()> {
         if self.lent[RECEIVE].is_none() {
-            // One operation fills the place where payload belongs, and takes what comes behind it.
             let landing = self.client.landing().map(|landing| place(&mut self.jobs, landing.owner, landing.range));
             let places = [landing.unwrap_or_default(), &mut self.scratch];
             let pieces = places.map(|place| Piece(place.as_mut_ptr(), place.len()));
@@ -105,7 +81,7 @@ impl Connection {
             let pieces = pieces.collect();
             self.lend(SEND, pieces)?;
         }
-        let Some((way, pieces, result)) = self.wait()? else { return Ok(()) };
+        let (way, pieces, result) = self.wait()?;
         match usize::try_from(result).map_err(|_| Error::from_raw_os_error(-result))? {
             count if way == SEND => self.client.sent(count),
             0 => self.client.eof(),
@@ -121,8 +97,8 @@ impl Connection {
 
     fn lend(&mut self, way: usize, pieces: Vec<Piece>) -> Result<()> {
         let (fd, start, count) = (Fd(self.socket.as_raw_fd()), pieces.as_ptr().cast(), pieces.len() as u32);
-        let entry =
-            if way == SEND { Writev::new(fd, start, count).build() } else { Readv::new(fd, start, count).build() };
+        let (readv, writev) = (Readv::new(fd, start, count).build(), Writev::new(fd, start, count).build());
+        let entry = if way == SEND { writev } else { readv };
         // SAFETY: the pieces and all they point to are in `lent`, `framing`, `scratch` and `jobs`. Nobody moves, frees
         // or uses them before `wait` has them back: not the engine, whose `Done` comes later, and not `drop`.
         unsafe { self.ring.submission().push(&entry.user_data(way as u64)) }?;
@@ -131,12 +107,12 @@ impl Connection {
     }
 
     /// Waits for the kernel to be done with one way: which, its pieces, and how many bytes, or minus the error.
-    fn wait(&mut self) -> Result<Option<(usize, Vec<Piece>, i32)>> {
+    fn wait(&mut self) -> Result<(usize, Vec<Piece>, i32)> {
         let errno = |error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
         retry_on_intr(|| self.ring.submit_and_wait(1).map_err(errno))?;
-        let (entry, lent) = (self.ring.completion().next(), &mut self.lent);
-        let done = entry.map(|entry| (entry.user_data() as usize, entry.result()));
-        Ok(done.map(|(way, result)| (way, lent[way].take().unwrap_or_default(), result)))
+        let entry = self.ring.completion().next().ok_or("nothing is done, though it was waited for")?;
+        let way = entry.user_data() as usize;
+        Ok((way, self.lent[way].take().unwrap_or_default(), entry.result()))
     }
 }
 
@@ -150,33 +126,24 @@ impl Drop for Connection {
     }
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> Result<()> {
     const BLOCK: u64 = 64 * 1024;
-    let Ok(ring) = IoUring::new(2).inspect_err(|error| eprintln!("io_uring cannot be had: {error}")) else {
-        return Ok(ExitCode::from(77));
-    };
-    let name = std::env::args().nth(1).ok_or("usage: io_uring SOCKET | ADDRESS:PORT")?;
-    let tcp = || TcpStream::connect(&name).map(OwnedFd::from);
-    let socket = File::from(if name.contains('/') { UnixStream::connect(&name)?.into() } else { tcp()? });
-    let (client, jobs, lent, framing) = (negotiate(&socket)?, HashMap::new(), [None, None], Vec::new());
-    let (scratch, input) = (vec![0; 512], Vec::new());
+    let ring = IoUring::new(2).map_err(|error| format!("io_uring cannot be had: {error}"))?;
+    let it = ConnectOptions::new().negotiate(&std::env::args().nth(1).ok_or("usage: io_uring URI")?)?;
+    let (client, jobs) = (Client::new(it.negotiated, ClientSettings::default()), HashMap::new());
+    let (lent, framing, scratch, socket, input) = ([None, None], Vec::new(), vec![0; 512], it.socket, it.unread);
     let mut connection = Connection { ring, socket, client, jobs, lent, framing, scratch, input, placed: 0 };
-    let mut offsets: Vec<u64> = (0..connection.client.negotiated().info.size / BLOCK).map(|it| it * BLOCK).collect();
-    // Each word tells its place and the run.
+    let offsets: Vec<u64> = (0..connection.client.negotiated().info.size / BLOCK).map(|it| it * BLOCK).collect();
     let run = fastrand::u64(..);
     let words = |offset| (offset..offset + BLOCK).step_by(8).flat_map(|place: u64| (place ^ run).to_le_bytes());
     let writes = offsets.iter().map(|offset| (Command::write(*offset, BLOCK), words(*offset).collect()));
     connection.run(writes, |_| {})?;
-    fastrand::shuffle(&mut offsets);
     let reads = offsets.iter().map(|offset| (Command::read(*offset, BLOCK), vec![0; BLOCK as usize]));
     connection.run(reads, |(command, buffer)| assert!(words(command.offset).eq(buffer), "{command:?}"))?;
     connection.client.disconnect()?;
     while connection.client.over().is_none() {
         connection.exchange()?;
     }
-    assert_eq!(connection.client.over(), Some(&Ended::ByUs.into()));
-    println!("wrote {0} blocks, read {0} back in another order, and the server has hung up", offsets.len());
-    let (placed, copied) = (connection.placed, offsets.len() * BLOCK as usize - connection.placed);
-    println!("the kernel put {placed} bytes of payload in place, {copied} were copied");
-    Ok(ExitCode::SUCCESS)
+    println!("wrote {0} blocks and read them back, {1} bytes of them in place", offsets.len(), connection.placed);
+    Ok(())
 }

@@ -30,7 +30,10 @@ pub(super) struct SendQueue<Id> {
     framing: Vec<u8>,
     /// How much of `framing` was sent.
     head: usize,
+    /// Each range of a buffer, and how much of `framing` goes before it.
     pieces: VecDeque<Piece<Id>>,
+    /// How much of `framing` goes behind the last range.
+    tail: usize,
     /// Requests not wholly sent, in order, each with the stream position of its end.
     unsent: VecDeque<(SlotIndex, u64)>,
     queued: u64,
@@ -38,29 +41,23 @@ pub(super) struct SendQueue<Id> {
 }
 
 #[derive(Clone, Debug)]
-enum Piece<Id> {
-    Framing(usize),
-    Payload(Id, Range<usize>),
+struct Piece<Id> {
+    framing: usize,
+    owner: Id,
+    /// Never empty.
+    range: Range<usize>,
 }
 
 impl<Id> Default for SendQueue<Id> {
     fn default() -> Self {
-        Self { framing: Vec::new(), head: 0, pieces: VecDeque::new(), unsent: VecDeque::new(), queued: 0, sent: 0 }
-    }
-}
-
-impl<Id> Piece<Id> {
-    fn is_over(&self) -> bool {
-        match self {
-            Self::Framing(length) => *length == 0,
-            Self::Payload(_, range) => range.start == range.end,
-        }
+        let (framing, pieces, unsent) = (Vec::new(), VecDeque::new(), VecDeque::new());
+        Self { framing, head: 0, pieces, tail: 0, unsent, queued: 0, sent: 0 }
     }
 }
 
 impl<Id: Copy> SendQueue<Id> {
     pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.is_empty() && self.tail == 0
     }
 
     /// Appends a message without a payload of the caller's.
@@ -73,17 +70,14 @@ impl<Id: Copy> SendQueue<Id> {
         write(&mut self.framing);
         let length = self.framing.len() - before;
         self.queued += length as u64;
-        match self.pieces.back_mut() {
-            Some(Piece::Framing(last)) => *last += length,
-            _ => self.pieces.push_back(Piece::Framing(length)),
-        }
+        self.tail += length;
     }
 
     /// Appends a range of a buffer.
     pub(super) fn push_payload(&mut self, owner: Id, range: Range<usize>) {
         if !range.is_empty() {
             self.queued += range.len() as u64;
-            self.pieces.push_back(Piece::Payload(owner, range));
+            self.pieces.push_back(Piece { framing: core::mem::take(&mut self.tail), owner, range });
         }
     }
 
@@ -93,7 +87,7 @@ impl<Id: Copy> SendQueue<Id> {
     }
 
     pub(super) fn segments(&self) -> Outbound<'_, Id> {
-        Outbound { framing: &self.framing[self.head..], pieces: self.pieces.iter() }
+        Outbound { framing: &self.framing[self.head..], pieces: self.pieces.iter(), payload: None, tail: self.tail }
     }
 
     /// Commits `count` bytes, and names each request whose last byte is among them. More than was queued counts
@@ -101,23 +95,19 @@ impl<Id: Copy> SendQueue<Id> {
     pub(super) fn sent(&mut self, count: usize, mut done: impl FnMut(SlotIndex)) {
         let mut left = count;
         while left > 0 {
-            let Some(piece) = self.pieces.front_mut() else { break };
-            let taken = match piece {
-                Piece::Framing(length) => {
-                    let taken = left.min(*length);
-                    *length -= taken;
-                    self.head += taken;
-                    taken
-                }
-                Piece::Payload(_, range) => {
-                    let taken = left.min(range.len());
-                    range.start += taken;
-                    taken
-                }
-            };
+            let front = self.pieces.front_mut();
+            let framing = front.map_or(&mut self.tail, |piece| &mut piece.framing);
+            let taken = left.min(*framing);
+            *framing -= taken;
+            self.head += taken;
             left -= taken;
             self.sent += taken as u64;
-            if piece.is_over() {
+            let Some(piece) = self.pieces.front_mut() else { break };
+            let taken = left.min(piece.range.len());
+            piece.range.start += taken;
+            left -= taken;
+            self.sent += taken as u64;
+            if piece.range.is_empty() {
                 self.pieces.pop_front();
             }
         }
@@ -148,6 +138,7 @@ impl<Id: Copy> SendQueue<Id> {
         self.framing.clear();
         self.head = 0;
         self.pieces.clear();
+        self.tail = 0;
         self.unsent.clear();
     }
 }
@@ -157,24 +148,33 @@ impl<Id: Copy> SendQueue<Id> {
 pub struct Outbound<'a, Id = Cookie> {
     framing: &'a [u8],
     pieces: vec_deque::Iter<'a, Piece<Id>>,
+    /// The range that follows the framing before it.
+    payload: Option<&'a Piece<Id>>,
+    tail: usize,
 }
 
 impl<'a, Id: Copy> Iterator for Outbound<'a, Id> {
     type Item = Segment<'a, Id>;
 
     fn next(&mut self) -> Option<Segment<'a, Id>> {
-        match self.pieces.next()? {
-            Piece::Framing(length) => {
-                let (bytes, rest) = self.framing.split_at(*length);
+        if self.payload.is_none() {
+            self.payload = self.pieces.next();
+            let length = self.payload.map_or_else(|| core::mem::take(&mut self.tail), |piece| piece.framing);
+            if length > 0 {
+                let (bytes, rest) = self.framing.split_at(length);
                 self.framing = rest;
-                Some(Segment::Framing(bytes))
+                return Some(Segment::Framing(bytes));
             }
-            Piece::Payload(owner, range) => Some(Segment::Payload { owner: *owner, range: range.clone() }),
         }
+        let piece = self.payload.take()?;
+        Some(Segment::Payload { owner: piece.owner, range: piece.range.clone() })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.pieces.size_hint()
+        // Before each range there may be framing or not.
+        let (ranges, begun) = (self.pieces.len(), usize::from(self.payload.is_some()));
+        let least = ranges + begun + usize::from(self.tail > 0);
+        (least, Some(least + ranges))
     }
 }
 
