@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::event::{Event, Source};
 use mio::{Interest, Registry, Token};
+use nbd_proto::error::{Ended, Error as Over};
 use nbd_proto::handshake::{
     LookUp, Offer, ServerHandshake, ServerHandshakeEvent, ServerHandshakeSettings, ServerStatus,
 };
@@ -66,6 +67,8 @@ pub struct Accepting<S: Stream = Socket> {
     out: Vec<u8>,
     timeout: Option<Duration>,
     started: Instant,
+    /// Whether a turn has said that it is over, or failed.
+    ended: bool,
 }
 
 impl<S: Stream> Accepting<S> {
@@ -75,7 +78,7 @@ impl<S: Stream> Accepting<S> {
         let mut out = Vec::new();
         let engine = ServerHandshake::new(settings, &mut out);
         let (channel, rest) = (Channel::new(stream), Rest::default());
-        Self { channel, rest, engine, question: None, out, timeout, started: now }
+        Self { channel, rest, engine, question: None, out, timeout, started: now, ended: false }
     }
 
     /// Shows every step to `observer` from now on.
@@ -148,13 +151,19 @@ impl<S: Stream> Accepting<S> {
         self.channel.set_ready(readable, writable);
     }
 
-    /// When a turn is due though nothing has happened.
+    /// When a turn is due though nothing has happened; none once it is over, or has failed.
     pub fn deadline(&self) -> Option<Instant> {
-        self.timeout.and_then(|timeout| self.started.checked_add(timeout))
+        if self.ended { None } else { self.timeout.and_then(|timeout| self.started.checked_add(timeout)) }
     }
 
     /// Does what can be done now. After an error the connection is to be dropped.
     pub fn turn(&mut self, scratch: &mut Scratch, now: Instant) -> Result<Turn, Error> {
+        let result = self.advance(scratch, now);
+        self.ended |= matches!(result, Ok(Turn::Over) | Err(_));
+        result
+    }
+
+    fn advance(&mut self, scratch: &mut Scratch, now: Instant) -> Result<Turn, Error> {
         let mut intake = scratch.take_up(&mut self.rest);
         let result = self.talk(&mut intake);
         self.rest.put_by(intake.bytes());
@@ -251,9 +260,16 @@ impl<S: Stream> Accepting<S> {
 
     /// The connection, for requests; `None` if the client said goodbye. An error unless a turn ended with
     /// [`Turn::Over`].
-    pub fn into_server(self, options: ServerOptions) -> Result<Option<Server<S>>, Error> {
+    pub fn into_server(mut self, options: ServerOptions) -> Result<Option<Server<S>>, Error> {
+        if !self.out.is_empty() {
+            return Err(self.engine.give_up("the last answer of the handshake was not sent").into());
+        }
         if self.engine.status() == ServerStatus::Closed {
-            return Ok(None);
+            // A handshake that has failed is closed, too.
+            return match self.engine.eof() {
+                Over::Ended(Ended::ByUs) => Ok(None),
+                error => Err(error.into()),
+            };
         }
         Ok(Some(Server::new(self.engine.finish()?, self.channel, self.rest, options)))
     }

@@ -117,10 +117,8 @@ impl<S: Stream> Server<S> {
     /// How the connection ended, once it is over: `Ok` if the client said goodbye, or after
     /// [`begin_shutdown`](Self::begin_shutdown), with everything answered.
     pub fn end(&self) -> Option<Result<(), &Over>> {
-        match self.engine.over() {
-            Some(error) => Some(Err(error)),
-            None => self.finished.then_some(Ok(())),
-        }
+        // The first end stays.
+        if self.finished { Some(Ok(())) } else { self.engine.over().map(Err) }
     }
 
     /// The next event.
