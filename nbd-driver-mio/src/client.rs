@@ -44,8 +44,9 @@ use crate::turn::Turn;
 /// ```
 ///
 /// Register it (as a mio [`Source`]), hand its events to [`ready`](Self::ready), and give it a [`turn`](Self::turn) after
-/// each, at its [`deadline`](Self::deadline), and when requests have been handed in: they are sent then. After each turn,
-/// take the completions.
+/// each, at its [`deadline`](Self::deadline), when requests have been handed in: they are sent then; and once at the
+/// beginning, since the server may have hung up together with the end of the handshake, which no further event tells.
+/// After each turn, take the completions.
 ///
 /// Each request that was taken ends in exactly one completion, whatever happens, with its buffer; only dropping the
 /// client drops what it still holds.
@@ -59,10 +60,14 @@ pub struct Client<S: Stream = Socket> {
     /// How many bytes of buffers are held.
     bytes: usize,
     dues: Dues,
+    /// Which deadline of a request had passed at a turn that left bytes unread, and when that was.
+    late: Option<(Instant, Instant)>,
     options: ClientOptions,
     /// No further requests: the end of those in flight is the time to say goodbye.
     closing: bool,
-    /// When the server has had its time to hang up, once it was told goodbye.
+    /// Whether goodbye was said.
+    parted: bool,
+    /// When the server has had its time to hang up, once it was told goodbye; what is too far away is never.
     goodbye: Option<Instant>,
     /// Why nothing can be sent any more; what the server has said is read first.
     deaf: Option<String>,
@@ -87,8 +92,10 @@ impl<S: Stream> Client<S> {
             completions: VecDeque::new(),
             bytes: 0,
             dues: Dues::new(options.request_timeout),
+            late: None,
             options,
             closing: false,
+            parted: false,
             goodbye: None,
             deaf: None,
             hung_up: false,
@@ -243,11 +250,9 @@ impl<S: Stream> Client<S> {
         self.rest.put_by(intake.bytes());
         let (engine, requests) = (&self.engine, &self.requests);
         self.dues.sweep(engine.in_flight(), |cookie| requests.get(cookie).is_some());
-        match turn {
-            Turn::Wait => self.look_at_the_clock(now, Duration::ZERO),
-            // What has come meanwhile is looked at first, but not for ever: a server may never stop talking.
-            Turn::Again => self.look_at_the_clock(now, self.dues.timeout().unwrap_or(Duration::MAX)),
-            Turn::Over => {}
+        // What has come meanwhile is looked at first; but some servers, and busy connections, never leave nothing.
+        if turn == Turn::Wait || self.is_late_for_long(now) {
+            self.look_at_the_clock(now);
         }
         if self.engine.over().is_some() {
             self.settle();
@@ -256,10 +261,19 @@ impl<S: Stream> Client<S> {
         turn
     }
 
-    /// Finds out what is late by more than `grace`.
-    fn look_at_the_clock(&mut self, now: Instant, grace: Duration) {
-        let late = |at: Instant| at.checked_add(grace).is_some_and(|at| at <= now);
-        let passed = |at: Option<Instant>| at.is_some_and(late);
+    /// Whether the first request has been late for as long again, with something left to read all the time: then what
+    /// had come when it was due has been read.
+    fn is_late_for_long(&mut self, now: Instant) -> bool {
+        let passed = self.dues.first().filter(|at| *at <= now);
+        let since = |due| self.late.filter(|(of, _)| *of == due).map_or(now, |(_, since)| since);
+        self.late = passed.map(|due| (due, since(due)));
+        self.late.is_some_and(|(_, since)| {
+            self.dues.timeout().and_then(|timeout| since.checked_add(timeout)).is_some_and(|at| at <= now)
+        })
+    }
+
+    fn look_at_the_clock(&mut self, now: Instant) {
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if passed(self.dues.first()) {
             let after = Seconds(self.dues.timeout().unwrap_or(Duration::ZERO));
             self.engine.give_up(&format!("a request was not answered within {after}"));

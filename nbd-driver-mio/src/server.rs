@@ -116,10 +116,8 @@ impl<S: Stream> Server<S> {
     /// How the connection ended, once it is over: `Ok` if the client said goodbye, or after
     /// [`begin_shutdown`](Self::begin_shutdown), with everything answered.
     pub fn end(&self) -> Option<Result<(), &Over>> {
-        match self.engine.over() {
-            Some(error) => Some(Err(error)),
-            None => self.finished.then_some(Ok(())),
-        }
+        // The first end stays.
+        if self.finished { Some(Ok(())) } else { self.engine.over().map(Err) }
     }
 
     /// The next event.
@@ -204,6 +202,9 @@ impl<S: Stream> Server<S> {
 
     /// The server is being shut down: requests that come from now on are failed with `ESHUTDOWN`, and when those before
     /// have been answered the connection is over. A [`turn`](Self::turn) is due.
+    ///
+    /// A client that sends more over TCP just then may find a reset in place of the last answers, as with any server that
+    /// hangs up on a client which has not said goodbye.
     pub fn begin_shutdown(&mut self) {
         self.shutting_down = true;
         self.engine.begin_shutdown();

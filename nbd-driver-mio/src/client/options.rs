@@ -15,8 +15,8 @@ pub struct ClientOptions {
     /// completions that have not been taken. A single longer request is taken when there is no other. Default 64 MiB.
     pub max_bytes: usize,
     /// How long a request may take from the first turn after it was handed in to its last reply. The protocol cannot take
-    /// a request back, so the connection is given up when one takes longer; or twice as long, where the server never stops
-    /// sending other things, among which the answer may be. Default: for ever.
+    /// a request back, so the connection is given up when one takes longer; where there is always more to read, only when
+    /// it has taken as long again. Default: for ever.
     pub request_timeout: Option<Duration>,
     /// How long the server may take to hang up after a soft disconnect; then it counts as done, since all that was asked
     /// is. Default 5 seconds.

@@ -107,7 +107,7 @@ impl<S: Stream> Client<S> {
                 intake.received(count.saturating_sub(in_place));
             }
             // A server may hang up roughly where nothing is left to say.
-            Err(_) if self.goodbye.is_some() && !self.engine.wants_write() => self.engine.eof(),
+            Err(_) if self.parted && !self.engine.wants_write() => self.engine.eof(),
             Err(error) => self.engine.give_up(&format!("receiving from the server: {error}")),
         }
         true
@@ -160,6 +160,7 @@ impl<S: Stream> Client<S> {
     /// *Terminating the transmission phase*).
     fn part(&mut self, now: Instant) {
         if self.closing && self.engine.in_flight() == 0 && self.engine.disconnect().is_ok() {
+            self.parted = true;
             self.goodbye = now.checked_add(self.options.close_timeout);
         }
     }

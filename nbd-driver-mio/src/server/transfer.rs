@@ -22,6 +22,10 @@ const EVENTS: usize = 256;
 impl<S: Stream> Server<S> {
     /// Moves bytes both ways until nothing moves any more, or the share of a turn is used up.
     pub(super) fn transfer(&mut self, intake: &mut Intake<'_>, now: Instant) -> Turn {
+        // What the client may have sent meanwhile has nobody to answer it.
+        if self.finished {
+            return Turn::Over;
+        }
         let (mut inward, mut outward) = (Share::WHOLE, Share::WHOLE);
         loop {
             self.parse(intake);

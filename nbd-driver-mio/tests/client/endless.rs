@@ -29,19 +29,31 @@ pub(crate) struct Endless {
     /// How many bytes of the payload of a write are still to come.
     payload: usize,
     replies: VecDeque<u8>,
+    /// Reads of so many bytes are never answered.
+    forgets: Option<usize>,
     traffic: Rc<RefCell<Traffic>>,
 }
 
 /// A client of it that has no time-outs, and what it does to the stream. The server has a terabyte.
 pub(crate) fn client(per_call: usize) -> (Client<Endless>, Rc<RefCell<Traffic>>) {
-    client_with(per_call, ClientOptions::default())
+    with(per_call, None, ClientOptions::default())
 }
 
 /// The same with options.
 pub(crate) fn client_with(per_call: usize, options: ClientOptions) -> (Client<Endless>, Rc<RefCell<Traffic>>) {
+    with(per_call, None, options)
+}
+
+/// A client of one that never answers a read of 13 bytes.
+pub(crate) fn forgetful(options: ClientOptions) -> Client<Endless> {
+    with(1 << 20, Some(13), options).0
+}
+
+fn with(per_call: usize, forgets: Option<usize>, options: ClientOptions) -> (Client<Endless>, Rc<RefCell<Traffic>>) {
     let traffic = Rc::new(RefCell::new(Traffic::default()));
     let stream = Endless {
         per_call,
+        forgets,
         request: Vec::new(),
         payload: 0,
         replies: oldstyle_greeting(1 << 40, crate::peer::ALL.into()).into(),
@@ -75,6 +87,9 @@ impl Endless {
         let length = u32::from_be_bytes(self.request[24..].try_into().unwrap()) as usize;
         let command = u16::from_be_bytes([self.request[6], self.request[7]]);
         if command == crate::peer::DISC {
+            return self.request.clear();
+        }
+        if command == crate::peer::READ && self.forgets == Some(length) {
             return self.request.clear();
         }
         self.replies.extend(0x6744_6698_u32.to_be_bytes());

@@ -32,7 +32,7 @@ pub(crate) type Ending = Result<(), String>;
 
 enum Phase {
     Connecting(Connecting<Connect, End>),
-    Client(Client<End>),
+    Client(Box<Client<End>>),
     Gone,
 }
 
@@ -125,7 +125,7 @@ impl ClientSide {
             Phase::Connecting(mut connecting) => match connecting.turn(scratch, now) {
                 Ok(Turn::Over) => {
                     self.due.after(TO_SERVER, Turn::Over, true, None, &self.network, self.clock);
-                    self.phase = Phase::Client(connecting.into_client(self.options).unwrap());
+                    self.phase = Phase::Client(Box::new(connecting.into_client(self.options).unwrap()));
                     self.due.now = true;
                 }
                 Ok(turn) => {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
 
+mod after_the_end;
 mod back_pressure;
 mod buffers;
 mod deadlines;
@@ -11,6 +12,7 @@ mod dripping;
 mod driver;
 mod half_closed;
 mod leaving;
+mod no_server_yet;
 mod one;
 mod questions;
 mod refused_answers;
