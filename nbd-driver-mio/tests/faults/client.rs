@@ -31,7 +31,7 @@ pub(crate) struct Wishes {
 pub(crate) type Ending = Result<(), String>;
 
 enum Phase {
-    Connecting(Connecting<Connect, End>),
+    Connecting(Box<Connecting<Connect, End>>),
     Client(Box<Client<End>>),
     Gone,
 }
@@ -92,7 +92,7 @@ impl ClientSide {
         clock: Clock,
     ) -> Self {
         Self {
-            phase: Phase::Connecting(connecting),
+            phase: Phase::Connecting(Box::new(connecting)),
             options,
             due: Due { now: true, ..Due::default() },
             model: Model::new(),
