@@ -92,6 +92,7 @@ mod channel;
 mod client;
 mod connecting;
 mod error;
+mod exchange;
 mod pool;
 mod scratch;
 mod server;

@@ -1,19 +1,16 @@
 //! Bytes, from and to the stream, and what they mean for requests.
 
-use std::io::{IoSlice, IoSliceMut};
 use std::time::Instant;
 
 use nbd_proto::error::CommandError;
-use nbd_proto::transmission::{ContextExtents, Event, Segment};
+use nbd_proto::transmission::{ContextExtents, Event};
 use nbd_proto::wire::number::Cookie;
 
 use super::{Client, Completion};
+use crate::exchange::Received;
 use crate::scratch::Intake;
 use crate::stream::Stream;
 use crate::turn::{Share, Turn};
-
-/// How many pieces one send takes.
-const PIECES: usize = 64;
 
 impl<S: Stream> Client<S> {
     /// Moves bytes both ways until nothing moves any more, or the share of a turn is used up.
@@ -51,31 +48,11 @@ impl<S: Stream> Client<S> {
         if !self.wants_write() || !share.is_left() {
             return false;
         }
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let (mut count, mut left) = (0, share.bytes());
-        for segment in self.engine.outbound().take(PIECES) {
-            let bytes = match segment {
-                Segment::Framing(bytes) => bytes,
-                Segment::Payload { owner, range } => match self.requests.get(owner) {
-                    Some(request) => &request.buffer[range],
-                    None => break,
-                },
-            };
-            // A stream may have room for much more than is its share.
-            let bytes = &bytes[..bytes.len().min(left)];
-            pieces[count] = IoSlice::new(bytes);
-            count += 1;
-            left -= bytes.len();
-            if left == 0 {
-                break;
-            }
-        }
-        match self.channel.send(&pieces[..count]) {
+        let requests = &self.requests;
+        let payload = |owner| requests.get(owner).map(|request| &request.buffer[..]);
+        match self.channel.send_outbound(self.engine.outbound(), payload, share) {
             Ok(None) => return false,
-            Ok(Some(sent)) => {
-                share.used(sent);
-                self.engine.sent(sent);
-            }
+            Ok(Some(sent)) => self.engine.sent(sent),
             // The server is gone, but what it said before that is still to be read.
             Err(error) => self.deaf = Some(format!("sending to the server: {error}")),
         }
@@ -94,18 +71,10 @@ impl<S: Stream> Client<S> {
                 payload = &mut buffer[landing.range];
             }
         }
-        let in_place = payload.len().min(share.bytes());
-        let behind = intake.room();
-        let most = behind.len().min(share.bytes() - in_place);
-        let mut pieces = [IoSliceMut::new(&mut payload[..in_place]), IoSliceMut::new(&mut behind[..most])];
-        match self.channel.receive(&mut pieces[usize::from(in_place == 0)..]) {
+        match self.channel.receive_into(payload, intake, share) {
             Ok(None) => return false,
-            Ok(Some(0)) => self.engine.eof(),
-            Ok(Some(count)) => {
-                share.used(count);
-                self.engine.landed(count.min(in_place));
-                intake.received(count.saturating_sub(in_place));
-            }
+            Ok(Some(Received::End)) => self.engine.eof(),
+            Ok(Some(Received::Payload(count))) => self.engine.landed(count),
             // A server may hang up roughly where nothing is left to say.
             Err(_) if self.parted && !self.engine.wants_write() => self.engine.eof(),
             Err(error) => self.engine.give_up(&format!("receiving from the server: {error}")),

@@ -1,20 +1,17 @@
 //! Bytes, from and to the stream, and what they mean for requests.
 
-use std::io::{IoSlice, IoSliceMut};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use nbd_proto::transmission::{Request, RequestId, Segment, ServerEvent as Engine};
+use nbd_proto::transmission::{Request, RequestId, ServerEvent as Engine};
 use nbd_proto::wire::number::CommandType;
 
 use super::{Held, Server, ServerEvent, payload_length};
 use crate::buffer::Buffer;
+use crate::exchange::Received;
 use crate::scratch::Intake;
 use crate::stream::Stream;
 use crate::turn::{Share, Turn};
-
-/// How many pieces one send takes.
-const PIECES: usize = 64;
 
 /// As long as this many events have not been taken, no request is taken in.
 const EVENTS: usize = 256;
@@ -69,29 +66,11 @@ impl<S: Stream> Server<S> {
         if !self.engine.wants_write() || !share.is_left() {
             return false;
         }
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let (mut count, mut left) = (0, share.bytes());
-        for segment in self.engine.outbound().take(PIECES) {
-            let bytes = match segment {
-                Segment::Framing(bytes) => bytes,
-                Segment::Payload { owner, range } => match self.requests.get(owner) {
-                    Some(held) => &held.buffer[range],
-                    None => break,
-                },
-            };
-            // A stream may have room for much more than is its share.
-            let bytes = &bytes[..bytes.len().min(left)];
-            pieces[count] = IoSlice::new(bytes);
-            count += 1;
-            left -= bytes.len();
-            if left == 0 {
-                break;
-            }
-        }
-        match self.channel.send(&pieces[..count]) {
+        let requests = &self.requests;
+        let payload = |owner| requests.get(owner).map(|held| &held.buffer[..]);
+        match self.channel.send_outbound(self.engine.outbound(), payload, share) {
             Ok(None) => return false,
             Ok(Some(sent)) => {
-                share.used(sent);
                 self.engine.sent(sent);
                 self.active = Some(now);
                 self.stalled = None;
@@ -113,17 +92,11 @@ impl<S: Stream> Server<S> {
                 payload = &mut buffer[landing.range];
             }
         }
-        let in_place = payload.len().min(share.bytes());
-        let behind = intake.room();
-        let most = behind.len().min(share.bytes() - in_place);
-        let mut pieces = [IoSliceMut::new(&mut payload[..in_place]), IoSliceMut::new(&mut behind[..most])];
-        match self.channel.receive(&mut pieces[usize::from(in_place == 0)..]) {
+        match self.channel.receive_into(payload, intake, share) {
             Ok(None) => return false,
-            Ok(Some(0)) => self.end_of_input = true,
-            Ok(Some(count)) => {
-                share.used(count);
-                self.engine.landed(count.min(in_place));
-                intake.received(count.saturating_sub(in_place));
+            Ok(Some(Received::End)) => self.end_of_input = true,
+            Ok(Some(Received::Payload(count))) => {
+                self.engine.landed(count);
                 self.active = Some(now);
             }
             Err(error) => self.engine.give_up(&format!("receiving from the client: {error}")),
