@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::os::unix::net::UnixListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use mio::{Events, Interest, Poll, Token};
@@ -81,8 +81,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [uri, path] = &arguments[..] else { return Err("usage: relay URI SOCKET".into()) };
     let uri = NbdUri::parse(uri)?;
     let (mut poll, mut events, mut scratch) = (Poll::new()?, Events::with_capacity(8), Scratch::new());
-    let mut wait = |poll: &mut Poll, deadline: Option<Instant>| {
-        poll.poll(&mut events, deadline.map(|at| at.saturating_duration_since(Instant::now())))?;
+    let mut wait = |poll: &mut Poll, turn: Turn, deadline: Option<Instant>| {
+        let patience = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        poll.poll(&mut events, if turn == Turn::Again { Some(Duration::ZERO) } else { patience })?;
         Ok::<_, std::io::Error>(events.iter().cloned().collect::<Vec<_>>())
     };
 
@@ -90,8 +91,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let socket = Socket::open(uri.transport())?;
     let mut connecting = Connecting::new(socket, settings, ConnectTimeouts::default(), Instant::now());
     poll.registry().register(&mut connecting, UP, Interest::READABLE)?;
-    while connecting.turn(&mut scratch, Instant::now())? != Turn::Over {
-        wait(&mut poll, connecting.deadline())?.iter().for_each(|event| connecting.ready(event));
+    while let turn @ (Turn::Wait | Turn::Again) = connecting.turn(&mut scratch, Instant::now())? {
+        wait(&mut poll, turn, connecting.deadline())?.iter().for_each(|event| connecting.ready(event));
     }
     let mut client = connecting.into_client(ClientOptions::default())?;
 
@@ -100,10 +101,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let socket = Socket::from_fd(listener.accept()?.0)?;
     let mut accepting = Accepting::new(socket, ServerHandshakeSettings::default(), None, Instant::now());
     poll.registry().register(&mut accepting, DOWN, Interest::READABLE)?;
-    while accepting.turn(&mut scratch, Instant::now())? != Turn::Over {
-        if !accepting.answer_from(&[offer(client.negotiated())])? {
-            let events = wait(&mut poll, None)?;
-            events.iter().filter(|event| event.token() == DOWN).for_each(|event| accepting.ready(event));
+    while let turn @ (Turn::Wait | Turn::Again) = accepting.turn(&mut scratch, Instant::now())? {
+        let answered = accepting.answer_from(&[offer(client.negotiated())])?;
+        for event in wait(&mut poll, if answered { Turn::Again } else { turn }, None)? {
+            if event.token() == UP { client.ready(&event) } else { accepting.ready(&event) }
         }
     }
     let Some(mut server) = accepting.into_server(ServerOptions::default())? else { return Ok(()) };
@@ -137,11 +138,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         if [up, down] == [Turn::Over; 2] {
             break;
         }
-        if !busy {
-            let deadline = [client.deadline(), server.deadline()].into_iter().flatten().min();
-            for event in wait(&mut poll, deadline)? {
-                if event.token() == UP { client.ready(&event) } else { server.ready(&event) }
-            }
+        let deadline = [client.deadline(), server.deadline()].into_iter().flatten().min();
+        for event in wait(&mut poll, if busy { Turn::Again } else { Turn::Wait }, deadline)? {
+            if event.token() == UP { client.ready(&event) } else { server.ready(&event) }
         }
     }
     println!("the client ended {:?}, the server {:?}", server.end(), client.end());

@@ -16,10 +16,16 @@
 //! let settings = ConnectSettings::new("disk");
 //! let mut connecting = Connecting::new(socket, settings, ConnectTimeouts::default(), Instant::now());
 //! poll.registry().register(&mut connecting, Token(0), Interest::READABLE)?;
-//! while connecting.turn(&mut scratch, Instant::now())? != Turn::Over {
-//!     let patience = connecting.deadline().map(|at| at.saturating_duration_since(Instant::now()));
-//!     poll.poll(&mut events, patience)?;
-//!     events.iter().for_each(|event| connecting.ready(event));
+//! loop {
+//!     match connecting.turn(&mut scratch, Instant::now())? {
+//!         Turn::Over => break,
+//!         Turn::Again => continue, // other connections would come first
+//!         Turn::Wait => {
+//!             let patience = connecting.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+//!             poll.poll(&mut events, patience)?;
+//!             events.iter().for_each(|event| connecting.ready(event));
+//!         }
+//!     }
 //! }
 //!
 //! // … then requests, any number at once. The registration stays.
@@ -36,7 +42,7 @@
 //!     }
 //!     match turn {
 //!         Turn::Over => break,
-//!         Turn::Again => continue, // other connections would come first
+//!         Turn::Again => continue,
 //!         Turn::Wait => {
 //!             let patience = client.deadline().map(|at| at.saturating_duration_since(Instant::now()));
 //!             poll.poll(&mut events, patience)?;
@@ -67,6 +73,8 @@
 //!   [`Turn::Wait`] says that only an event, the deadline, or the caller can bring something new.
 //! - **What makes a turn due:** an event; the `deadline`; and the caller's own calls, such as `read` or `finish`, which
 //!   send nothing by themselves. Many requests handed in before one turn leave with one system call.
+//! - **Signals.** `Poll::poll` itself fails with [`Interrupted`](std::io::ErrorKind::Interrupted) after some, also where
+//!   the process was stopped and continued: then just go on.
 //! - **The clock** is the caller's: `turn` is told the time, and `deadline` says when a turn is due at the latest.
 //! - **Not now.** Nothing grows without bounds: a client refuses requests beyond its limits
 //!   ([`Rejected::is_not_now`]), a server stops reading at its own. Completions and events that nobody takes count.
@@ -112,4 +120,4 @@ pub use socket::Socket;
 pub use stream::Stream;
 pub use turn::Turn;
 
-pub use nbd_proto;
+pub use {mio, nbd_proto};

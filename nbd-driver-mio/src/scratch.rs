@@ -2,10 +2,15 @@
 
 use std::fmt;
 
+use nbd_proto::limits::MIN_INPUT_BUFFER;
+
 use crate::pool::Pool;
 
 /// How many bytes one call can receive beside payload that lands in its own buffer.
 const SIZE: usize = 128 * 1024;
+
+// Behind the beginning of a message there is always room for more of it.
+const _: () = assert!(SIZE > MIN_INPUT_BUFFER);
 
 /// Room for headers and small payloads. One is enough for all connections of a loop: what belongs to a connection is
 /// not kept in it between two turns, so that an idle connection takes next to no memory.

@@ -1,6 +1,7 @@
 //! A server made of `nbd-driver-mio`, by the names of the threaded one, so that both pass the same tests: one loop in one
 //! thread for all connections. Backends that never wait are called in the loop; others in a few threads, which answer
-//! through a channel, in whatever order.
+//! through a channel, in whatever order. It has limits, holes and a stop of its own, as each server on the driver does; what
+//! the driver alone promises is tested beside.
 
 mod connection;
 mod event_loop;
