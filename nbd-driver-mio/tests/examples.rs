@@ -4,6 +4,8 @@
 
 #[path = "../../nbd-proto/tests/common/example.rs"]
 mod example;
+#[path = "../../nbd-proto/tests/common/short.rs"]
+mod short;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
@@ -172,4 +174,9 @@ fn a_client_hears_of_it_when_the_server_has_gone() {
         let said = relay.end();
         assert!(said.starts_with("the client ended Some(Ok(()))") && said.contains("Some(Err("), "{said}");
     });
+}
+
+#[test]
+fn each_example_has_less_than_150_lines() {
+    short::all_are_short(env!("CARGO_MANIFEST_DIR"));
 }

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 #[path = "common/example.rs"]
 mod example;
+#[path = "common/short.rs"]
+mod short;
 
 use example::example;
 use nbd_testkit::{Disk, NbdServer, Nbdkit, QemuNbd, Server, Tool, require};
@@ -96,4 +98,9 @@ fn pipes_write_and_read_at_the_same_time() {
     let expected = "wrote 524288 bytes, and read them back while writing as many more\n\
                     the server has ended: exit status: 0\n";
     assert_eq!(said, expected);
+}
+
+#[test]
+fn each_example_has_less_than_150_lines() {
+    short::all_are_short(env!("CARGO_MANIFEST_DIR"));
 }
