@@ -132,7 +132,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         while let Some(done) = client.completion() {
             busy = true;
             if let Some(request) = asked.remove(&done.cookie) {
-                drop(answer(&mut server, &request, done));
+                let refused = answer(&mut server, &request, done).err();
+                refused.map(|refused| fail(&mut server, &request, &refused.to_string()));
             }
         }
         if [up, down] == [Turn::Over; 2] {

@@ -71,7 +71,8 @@
 //! - **Turns.** A turn moves at most about 256 KiB each way, by at most 64 calls. [`Turn::Again`] says that more is left:
 //!   come back after the other connections, without waiting. One busy connection so never starves a thousand others.
 //!   [`Turn::Wait`] says that only an event, the deadline, or the caller can bring something new.
-//! - **What makes a turn due:** an event; the `deadline`; and the caller's own calls, such as `read` or `finish`, which
+//! - **What makes a turn due:** an event; the `deadline`; a new phase, for what came together with the end of the one
+//!   before; and the caller's own calls, such as `read` or `finish`, which
 //!   send nothing by themselves. Many requests handed in before one turn leave with one system call.
 //! - **Signals.** `Poll::poll` itself fails with [`Interrupted`](std::io::ErrorKind::Interrupted) after some, also where
 //!   the process was stopped and continued: then just go on.
@@ -79,7 +80,8 @@
 //! - **Not now.** Nothing grows without bounds: a client refuses requests beyond its limits
 //!   ([`Rejected::is_not_now`]), a server stops reading at its own. Completions and events that nobody takes count.
 //! - **The end.** A connection that is over says so with [`Turn::Over`]. By then each request has its completion, and
-//!   each buffer has come back. Deregister it, or just drop it.
+//!   each buffer has come back. Deregister it, or just drop
+//!   it, unless its descriptor has been duplicated.
 //!
 //! # Names of hosts
 //!

@@ -64,7 +64,8 @@ impl Rest {
     pub(crate) fn put_by(&mut self, bytes: &[u8]) {
         self.0.clear();
         self.0.extend_from_slice(bytes);
-        if bytes.is_empty() {
+        // Not for each byte less: a header's beginning comes and goes.
+        if self.0.capacity() > 4 * KEPT.max(bytes.len()) {
             self.0.shrink_to(KEPT);
         }
     }
@@ -106,5 +107,22 @@ impl Intake<'_> {
     /// So many bytes were used.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, Rest};
+
+    #[test]
+    fn what_much_has_needed_is_not_kept_for_little() {
+        let mut rest = Rest::default();
+        rest.put_by(&[7; 8 * KEPT]);
+        rest.put_by(&[7; 7 * KEPT]);
+        assert!(rest.0.capacity() >= 8 * KEPT);
+        rest.put_by(&[7; 10]);
+        assert!(rest.0.capacity() <= 4 * KEPT && rest.0 == [7; 10]);
+        rest.put_by(&[]);
+        assert!(rest.0.capacity() <= 4 * KEPT && rest.0.is_empty());
     }
 }

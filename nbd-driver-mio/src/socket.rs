@@ -49,7 +49,11 @@ impl Socket {
                 let address = match host {
                     Host::Ipv4(address) => SocketAddr::from((*address, *port)),
                     Host::Ipv6 { addr, zone: None } => SocketAddr::from((*addr, *port)),
-                    _ => return Err(Error::Unsupported("a host name has to be looked up before it is connected to")),
+                    _ => {
+                        return Err(Error::Unsupported(
+                            "a host name, or an IPv6 zone, has to be looked up before it is connected to",
+                        ));
+                    }
                 };
                 Self::connect(address).map_err(|error| Error::io(format!("connecting to {address}"), error))
             }

@@ -10,7 +10,7 @@ use mio::net::{TcpStream, UnixStream};
 ///
 /// [`Socket`](crate::Socket) is the usual one. Implement it for anything else that reads and writes bytes in order: a pair
 /// of pipes, a tunnel, a stream that a test breaks on purpose. Reading 0 bytes is the end of the stream; writing 0 of
-/// some is taken for an error.
+/// some is taken for an error. `flush` is never called: what was written has to leave by itself.
 pub trait Stream: Read + Write + Source {
     /// Whether the connection has been made, or why it cannot be. Asked after readiness events, until it says yes.
     fn is_connected(&mut self) -> io::Result<bool> {

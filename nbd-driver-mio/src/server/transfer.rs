@@ -138,7 +138,7 @@ impl<S: Stream> Server<S> {
         if self.engine.over().is_some() {
             return;
         }
-        if self.bytes > 0 && self.bytes.saturating_add(length) > self.options.max_bytes {
+        if self.bytes > 0 && length > 0 && self.bytes.saturating_add(length) > self.options.max_bytes {
             self.waiting = Some(request);
             return;
         }
