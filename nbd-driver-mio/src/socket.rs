@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 use nbd_proto::uri::{Host, Transport};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay, socket_domain, socket_error, socket_type};
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay, socket_error, socket_type};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
     SocketFlags, SocketType, connect, getpeername, recvmsg, sendmsg, shutdown, socket_with,
@@ -26,17 +26,7 @@ use crate::stream::{Stream, made};
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A TCP or Unix socket.
-    Plain,
-    /// A socket of another family.
-    Strange,
-    /// No socket at all.
-    File,
+    is_socket: bool,
 }
 
 impl Socket {
@@ -105,7 +95,7 @@ impl Socket {
             Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a socket, but not one of streams")),
             Err(Errno::NOTSOCK) => {
                 fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-                Ok(Self { fd, kind: Kind::File })
+                Ok(Self { fd, is_socket: false })
             }
             Err(error) => Err(error.into()),
         }
@@ -116,9 +106,7 @@ impl Socket {
         // are not TCP both fail, and nothing is missing.
         let _ = set_tcp_nodelay(&fd, true);
         let _ = set_socket_keepalive(&fd, true);
-        let plain = [AddressFamily::INET, AddressFamily::INET6, AddressFamily::UNIX];
-        let is_plain = socket_domain(&fd).is_ok_and(|family| plain.contains(&family));
-        Self { fd, kind: if is_plain { Kind::Plain } else { Kind::Strange } }
+        Self { fd, is_socket: true }
     }
 }
 
@@ -130,12 +118,8 @@ fn unix(address: &SocketAddrUnix) -> rustix::io::Result<Socket> {
 }
 
 impl Stream for Socket {
-    fn short_means_blocked(&self) -> bool {
-        self.kind == Kind::Plain
-    }
-
     fn is_connected(&mut self) -> io::Result<bool> {
-        if self.kind == Kind::File {
+        if !self.is_socket {
             return Ok(true);
         }
         socket_error(&self.fd)??;
@@ -143,7 +127,7 @@ impl Stream for Socket {
     }
 
     fn hang_up(&mut self) {
-        if self.kind != Kind::File {
+        if self.is_socket {
             // It may be closed at the other end.
             let _ = shutdown(&self.fd, Shutdown::Both);
         }
@@ -156,7 +140,7 @@ impl Read for Socket {
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        if self.kind == Kind::File {
+        if !self.is_socket {
             return Ok(rustix::io::readv(&self.fd, buffers)?);
         }
         let flags = RecvFlags::DONTWAIT;
@@ -170,7 +154,7 @@ impl Write for Socket {
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.kind == Kind::File {
+        if !self.is_socket {
             return Ok(rustix::io::writev(&self.fd, buffers)?);
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;

@@ -17,22 +17,11 @@ pub trait Stream: Read + Write + Source {
         Ok(true)
     }
 
-    /// Whether a call that moves fewer bytes than it could have tells by that, that the next one would block. So it is with
-    /// TCP and Unix sockets (epoll(7), on edge-triggered events), where it saves a call that brings nothing each time. Not
-    /// with a stream that may stop early for reasons of its own. It is not relied on once an end or an error was told.
-    fn short_means_blocked(&self) -> bool {
-        false
-    }
-
     /// The connection is over: the other side should see that, though this value is still kept.
     fn hang_up(&mut self) {}
 }
 
 impl Stream for TcpStream {
-    fn short_means_blocked(&self) -> bool {
-        true
-    }
-
     fn is_connected(&mut self) -> io::Result<bool> {
         if let Some(error) = self.take_error()? {
             return Err(error);
@@ -47,10 +36,6 @@ impl Stream for TcpStream {
 }
 
 impl Stream for UnixStream {
-    fn short_means_blocked(&self) -> bool {
-        true
-    }
-
     fn is_connected(&mut self) -> io::Result<bool> {
         if let Some(error) = self.take_error()? {
             return Err(error);

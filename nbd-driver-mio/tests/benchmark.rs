@@ -13,7 +13,7 @@ fn the_benchmark_measures_and_draws() {
     let output = Command::new(program).args(["--quick", "--svg"]).arg(&picture).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(said.matches("server of this crate: ").count(), 3, "{said}");
+    assert_eq!(said.matches("server of this crate: ").count(), 4, "{said}");
     let picture = std::fs::read_to_string(picture).unwrap();
     assert!(picture.starts_with("<svg") && picture.contains("server of this crate: 1 in flight on each connection"));
 }

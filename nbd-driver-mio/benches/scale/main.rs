@@ -38,7 +38,8 @@ const RUNS: usize = 7;
 const TIME: Duration = Duration::from_millis(120);
 const SHORT: Duration = Duration::from_millis(10);
 
-const LOADS: [(Load, &str); 3] = [
+const LOADS: [(Load, &str); 4] = [
+    (Load::Hopping(1), "1 in flight in all, from connection to connection"),
     (Load::Hopping(16), "16 in flight in all, from connection to connection"),
     (Load::Divided(1000), "1,000 in flight in all, divided"),
     (Load::Each(1), "1 in flight on each connection"),
