@@ -171,6 +171,7 @@ impl ConnectOptions {
         Err(last.expect("there is at least one address"))
     }
 
+    /// A Unix socket whose queue of connections is full tells nobody when it has room, so it is tried again.
     fn open_local(&self, transport: &Transport, peer: &str) -> Result<Socket, Error> {
         let started = Instant::now();
         loop {
