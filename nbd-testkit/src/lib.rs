@@ -16,7 +16,7 @@
 //! - [`Disk`] describes what is served, in memory, so that a test knows every byte.
 //! - [`Script`] plays given bytes: a server or client with exactly one fault.
 //! - [`Tool`] finds the programs that tests compare with, such as `nbdinfo`.
-//! - [`must_end`] puts an end to what might hang.
+//! - [`must_end`] puts an end to what might hang, and [`await_rest`] tells a thread that waits from one that spins.
 //! - [`vm`] runs tests in a virtual machine, on real kernels.
 //!
 //! No sleeps: a client may connect as soon as `start()` returns, because the kit binds the socket
@@ -43,6 +43,7 @@ mod listener;
 mod nbd_server;
 mod nbdkit;
 mod qemu_nbd;
+mod rest;
 mod script;
 mod server;
 mod spawner;
@@ -55,6 +56,7 @@ pub use hang::{HANG, must_end};
 pub use nbd_server::NbdServer;
 pub use nbdkit::{Handshake, Nbdkit};
 pub use qemu_nbd::QemuNbd;
+pub use rest::{await_rest, this_thread};
 pub use script::{Playing, Script, ScriptError, newstyle_greeting, oldstyle_greeting};
 pub use server::Server;
 pub use tool::{Tool, require, skip};

@@ -10,6 +10,10 @@ mod addresses;
 mod both_ways;
 #[path = "../../../nbd-driver-std/tests/client/chaos.rs"]
 mod chaos;
+#[path = "../../../nbd-driver-std/tests/client/cve_2019_15541_busy_loop_on_close.rs"]
+mod cve_2019_15541_busy_loop_on_close;
+#[path = "../../../nbd-driver-std/tests/client/cve_2022_0485_failed_reads.rs"]
+mod cve_2022_0485_failed_reads;
 mod driver;
 #[path = "../../../nbd-driver-std/tests/client/failures.rs"]
 mod failures;

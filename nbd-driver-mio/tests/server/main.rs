@@ -25,6 +25,16 @@ mod shutting_down;
 mod backends;
 #[path = "../../../nbd-driver-std/tests/server/commands.rs"]
 mod commands;
+#[path = "../../../nbd-driver-std/tests/server/cve_2019_14850_early_opens.rs"]
+mod cve_2019_14850_early_opens;
+#[path = "../../../nbd-driver-std/tests/server/cve_2019_15541_busy_loop_on_close.rs"]
+mod cve_2019_15541_busy_loop_on_close;
+#[path = "../../../nbd-driver-std/tests/server/cve_2020_10761_own_long_errors.rs"]
+mod cve_2020_10761_own_long_errors;
+#[path = "../../../nbd-driver-std/tests/server/cve_2022_0485_failed_reads.rs"]
+mod cve_2022_0485_failed_reads;
+#[path = "../../../nbd-driver-std/tests/server/cve_2024_7409_idle_handshakes.rs"]
+mod cve_2024_7409_idle_handshakes;
 #[path = "../../../nbd-driver-std/tests/server/disconnect.rs"]
 mod disconnect;
 #[path = "../../../nbd-driver-std/tests/server/disk.rs"]

@@ -7,6 +7,8 @@
 mod addresses;
 mod both_ways;
 mod chaos;
+mod cve_2019_15541_busy_loop_on_close;
+mod cve_2022_0485_failed_reads;
 mod driver;
 mod failures;
 mod interop;

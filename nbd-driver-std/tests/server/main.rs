@@ -4,6 +4,11 @@
 
 mod backends;
 mod commands;
+mod cve_2019_14850_early_opens;
+mod cve_2019_15541_busy_loop_on_close;
+mod cve_2020_10761_own_long_errors;
+mod cve_2022_0485_failed_reads;
+mod cve_2024_7409_idle_handshakes;
 mod disconnect;
 mod disk;
 mod driver;

@@ -9,7 +9,7 @@ use nbd_proto::wire::number::{OptionCode, ReplyType};
 use nbd_proto::wire::option::OptionRequest;
 use nbd_proto::wire::option_reply::{OptionReply, OptionReplyHeader};
 
-use crate::bytes;
+use super::bytes;
 
 /// An event, kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

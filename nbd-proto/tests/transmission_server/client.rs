@@ -4,7 +4,7 @@ use nbd_proto::handshake::ReplyStyle;
 use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::CommandType;
 
-use crate::harness::Link;
+use super::harness::Link;
 
 /// A request header as the style has it. A `WRITE` with extended headers says that it has a payload.
 pub(crate) fn request(

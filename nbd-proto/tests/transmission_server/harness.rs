@@ -9,8 +9,8 @@ use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::{CommandType, ContextId, ErrorValue};
 
-use crate::client::request;
-use crate::setup::{STYLES, Setup};
+use super::client::request;
+use super::setup::{STYLES, Setup};
 
 /// How bytes reach the engine.
 #[derive(Clone, Copy, Debug)]

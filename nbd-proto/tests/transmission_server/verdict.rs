@@ -3,9 +3,9 @@
 use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::CommandType;
 
-use crate::client::request;
-use crate::harness::{Link, WAYS, patterns};
-use crate::setup::Setup;
+use super::client::request;
+use super::harness::{Link, WAYS, patterns};
+use super::setup::Setup;
 
 /// A request that is looked at alone.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,1 @@
+//! The table in `SECURITY.md` tells the truth.
