@@ -1,5 +1,6 @@
 //! The library against a kernel that records what it is asked for.
 
+mod cve_2023_5215_huge_sizes;
 mod deaths;
 mod detach;
 mod geometry;

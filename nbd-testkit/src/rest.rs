@@ -53,10 +53,10 @@ fn look(thread: &Path) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::channel;
-    use std::io::Read as _;
     use std::thread;
     use std::time::Duration;
 

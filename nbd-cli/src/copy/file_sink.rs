@@ -34,6 +34,9 @@ impl FileSink {
         flush: bool,
     ) -> anyhow::Result<Self> {
         if let Some(size) = size {
+            if i64::try_from(size).is_err() {
+                bail!("making {name} {size} bytes long: no file can be as long as that");
+            }
             file.set_len(size).with_context(|| format!("making {name} {size} bytes long"))?;
         }
         Ok(Self { name, file, limit: None, fresh: true, zeroes, flush })

@@ -5,9 +5,9 @@
 
 use nbd_testkit::pattern;
 
+use crate::driver::Error;
 use crate::driver::nbd_proto::error::CommandError;
 use crate::driver::nbd_proto::wire::number::ErrorValue;
-use crate::driver::Error;
 use crate::failures::{at, structured};
 use crate::peer::{Peer, Request};
 use crate::support::{assert_same, must_end, server_error};

@@ -88,7 +88,8 @@ fn a_client_that_goes_in_the_handshake_is_no_client_any_more() {
         gate.open();
         // Each says one thing less; with the last, the handshake is through, and the first request not there yet.
         let go = [&b"IHAVEOPT"[..], &OPT_GO.to_be_bytes(), &10_u32.to_be_bytes(), b"\0\0\0\x04disk\0\0"].concat();
-        for (how, length) in [Shutdown::Write, Shutdown::Both].into_iter().flat_map(|how| [0, 7, 25].map(|n| (how, n))) {
+        for (how, length) in [Shutdown::Write, Shutdown::Both].into_iter().flat_map(|how| [0, 7, 25].map(|n| (how, n)))
+        {
             let mut raw = Raw::greeted(&server.socket());
             raw.send(&go[..length]);
             raw.0.shutdown(how).unwrap();

@@ -7,13 +7,18 @@ use crate::geometry::{BadGeometry, Geometry};
 use crate::recorded::{Kernel, Offer};
 use crate::tests::support::by_netlink;
 
-const PAGE: u32 = 4096;
+pub(super) const PAGE: u32 = 4096;
 
 fn export(size: u64, minimum: u32, maximum: u32) -> Export {
     Offer::of_size(size).blocks(minimum, maximum).negotiated().into()
 }
 
-fn geometry(size: u64, minimum: u32, wanted: Option<u32>, largest: u32) -> Result<(u32, u64, u64), BadGeometry> {
+pub(super) fn geometry(
+    size: u64,
+    minimum: u32,
+    wanted: Option<u32>,
+    largest: u32,
+) -> Result<(u32, u64, u64), BadGeometry> {
     let geometry = Geometry::new(&export(size, minimum, 1 << 25), wanted, largest)?;
     Ok((geometry.block_size, geometry.size, geometry.unreachable))
 }
@@ -49,16 +54,6 @@ fn less_than_a_block_is_no_device() {
     for (size, minimum) in [(0, 1), (1, 1), (511, 1), (4095, 4096)] {
         let block_size = minimum.max(512);
         assert_eq!(geometry(size, minimum, None, PAGE), Err(BadGeometry::Empty { size, block_size }));
-    }
-}
-
-// K1
-#[test]
-fn what_the_kernels_type_cannot_hold_is_too_large() {
-    let most = i64::MAX as u64;
-    assert_eq!(geometry(most, 1, None, PAGE), Ok((512, most - 511, 511)));
-    for size in [most + 1, u64::MAX - 511, u64::MAX] {
-        assert_eq!(geometry(size, 1, None, PAGE), Err(BadGeometry::TooLarge(size)));
     }
 }
 

@@ -29,7 +29,8 @@ fn a_reply_longer_than_any_entry_is_refused_by_its_header() {
 
 #[test]
 fn a_name_longer_than_its_reply_is_refused() {
-    for (length, name) in [(1, &b""[..]), (9, b"disk"), (0x8000_0000, b"disk"), (u32::MAX - 3, b"disk"), (u32::MAX, b"")]
+    for (length, name) in
+        [(1, &b""[..]), (9, b"disk"), (0x8000_0000, b"disk"), (u32::MAX - 3, b"disk"), (u32::MAX, b"")]
     {
         let said = reply(LIST, REP_SERVER, &[&length.to_be_bytes()[..], name].concat());
         let (length, room) = (u64::from(length), name.len() as u64);

@@ -17,9 +17,7 @@ const LENGTHS: [u32; 6] = [u32::MAX, u32::MAX - 1, u32::MAX - 3, u32::MAX - 5, 0
 fn a_name_of_nearly_4_gib_is_refused_in_every_option_that_has_one() {
     let mut session = Session::structured();
     for length in LENGTHS.map(u32::to_be_bytes) {
-        for option in
-            [OptionCode::INFO, OptionCode::GO, OptionCode::LIST_META_CONTEXT, OptionCode::SET_META_CONTEXT]
-        {
+        for option in [OptionCode::INFO, OptionCode::GO, OptionCode::LIST_META_CONTEXT, OptionCode::SET_META_CONTEXT] {
             for rest in [&b""[..], b"\0\0", b"disk\0\0\0\0"] {
                 let payload = [&length[..], rest].concat();
                 assert_eq!(session.refused(&bytes::raw(option, &payload)), ReplyType::ERR_INVALID, "{option}");

@@ -59,7 +59,8 @@ fn a_server_offers_such_a_size_and_serves_all_of_it() {
         assert_eq!(session.negotiated().info.size, size);
         for style in STYLES {
             let export = Export::new(style).with_size(size);
-            for (command, past_the_end) in [(CommandType::READ, 22), (CommandType::WRITE, 28), (CommandType::TRIM, 22)] {
+            for (command, past_the_end) in [(CommandType::READ, 22), (CommandType::WRITE, 28), (CommandType::TRIM, 22)]
+            {
                 asked(command, size - 512, 512).expect(&export, None);
                 asked(command, size - 511, 512).expect(&export, Some(past_the_end));
                 asked(command, u64::MAX, 512).expect(&export, Some(past_the_end));

@@ -51,8 +51,7 @@ fn wide_flags_where_the_context_has_32_bits_end_the_session() {
 #[test]
 fn extents_of_no_length_end_the_session() {
     for extents in [&[(0, 0)][..], &[(512, 0), (0, 1)], &[(0, u64::MAX), (512, 0)]] {
-        let error =
-            fault(&setup(), &[STATUS], |link, cookies| link.status(cookies[0], LAST, BITMAP, extents));
+        let error = fault(&setup(), &[STATUS], |link, cookies| link.status(cookies[0], LAST, BITMAP, extents));
         assert_eq!(error, InvalidMessage::EmptyExtent { context: BITMAP }.into());
     }
 }
@@ -64,8 +63,7 @@ fn lengths_whose_sum_wraps_do_not_come_back_into_the_request() {
         &[(u64::MAX, 0), (1, 0), (LENGTH, 0)],
         &[(1 << 63, 0), (1 << 63, 0), (512, 0)],
     ] {
-        let error =
-            fault(&setup(), &[STATUS], |link, cookies| link.status(cookies[0], LAST, BITMAP, extents));
+        let error = fault(&setup(), &[STATUS], |link, cookies| link.status(cookies[0], LAST, BITMAP, extents));
         assert_eq!(error, PeerMisbehaved::ExtentBehindRequest { asked_length: LENGTH }.into());
     }
 }

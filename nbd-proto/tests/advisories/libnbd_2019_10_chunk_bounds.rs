@@ -35,12 +35,8 @@ const OUTSIDE: [(u64, u32); 10] = [
 fn a_chunk_outside_of_the_read_ends_the_session_before_a_byte_is_taken() {
     for style in CHUNKED {
         for (offset, length) in OUTSIDE {
-            let out = |length| PeerMisbehaved::OutOfBounds {
-                offset,
-                length,
-                asked_offset: OFFSET,
-                asked_length: LENGTH,
-            };
+            let out =
+                |length| PeerMisbehaved::OutOfBounds { offset, length, asked_offset: OFFSET, asked_length: LENGTH };
             let read = [Command::read(OFFSET, LENGTH)];
             let setup = Setup::new(style);
             let error = fault(&setup, &read, |link, cookies| link.chunk(cookies[0], LAST, &hole(offset, length)));

@@ -8,6 +8,7 @@
 mod accept;
 mod client;
 mod connect;
+mod index;
 mod server;
 
 mod cve_2017_15118_long_names;
@@ -26,5 +27,3 @@ mod cve_2025_47711_larger_extents_than_asked;
 mod cve_2025_47712_status_of_4_gib;
 mod libnbd_2019_10_chunk_bounds;
 mod libnbd_2023_07_context_not_negotiated;
-
-mod index;
