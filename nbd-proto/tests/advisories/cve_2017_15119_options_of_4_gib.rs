@@ -69,7 +69,7 @@ fn options_to_be_skipped_come_to_an_end() {
     let limits = ServerHandshakeLimits::default().with_options(100);
     let mut session = Session::greeted(ServerHandshakeSettings::default().with_limits(limits), 3);
     for _ in 0..100 {
-        session.refused(&bytes::raw(OptionCode(0x1234), &[0; 100_000]));
+        session.refused(&bytes::raw(OptionCode(0x1234), &vec![0; 100_000]));
     }
     session.fails(&bytes::option(&OptionRequest::List), PeerMisbehaved::TooManyOptions { limit: 100 });
     assert_eq!(ServerHandshakeLimits::default().options, 65_536, "there is a limit if nobody sets one");

@@ -28,6 +28,10 @@ fn assert_harmless(clear: &[u8]) {
 fn whatever_answers_required_tls_nothing_is_sent_in_clear() {
     let greeted = || [1, 3].map(bytes::greeting).map(Peer::says);
     let refusals = ERRORS.iter().flat_map(|&kind| greeted().map(|peer| peer.refuse(STARTTLS, kind)));
+    for peer in refusals.clone() {
+        let error = peer.run(Connect::new(bare("secret").with_tls(TlsPolicy::Required))).error();
+        assert!(matches!(&error, Error::Unavailable(it) if it.to_string().contains("NBD_OPT_STARTTLS")), "{error:?}");
+    }
     // What asks for nothing, and servers that speak before they are asked.
     let pushed = greeted().map(|peer| peer.refuse(STARTTLS, bytes::UNSUP).ack(STRUCTURED_REPLY).export(GO, 4096, 1));
     let listed = greeted().map(|peer| peer.then(bytes::server("disk", "")).ack(LIST));

@@ -50,7 +50,10 @@ fn bytes_with_the_option_starttls_do_not_get_into_the_session() {
         [ServerTls::Offered, ServerTls::Required].into_iter().flat_map(|tls| injected.clone().map(|i| (tls, i)))
     {
         let session = || Session::greeted(ServerHandshakeSettings::default().with_tls(tls), 3);
-        session().fails(&[&start[..], &injected].concat(), PeerMisbehaved::ClearTextBehindStartTls);
+        // Both in one call, after which a driver would begin TLS; and one by one.
+        let both = [&start[..], &injected].concat();
+        assert_eq!(session().server.input(&both, &mut Vec::new()), Err(tampering()));
+        session().fails(&both, PeerMisbehaved::ClearTextBehindStartTls);
         let mut later = session();
         later.send(&start);
         assert_eq!(later.server.status(), ServerStatus::SwitchToTls);

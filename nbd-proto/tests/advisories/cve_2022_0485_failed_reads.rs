@@ -4,13 +4,13 @@
 //! sent every byte fails as well. What a copy makes of it is tested with the command `nbd`.
 
 use nbd_proto::error::CommandError;
+use nbd_proto::handshake::ReplyStyle;
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::chunk::Chunk;
 use nbd_proto::wire::number::ErrorValue;
 
 use crate::client::harness::{CHUNKED, STYLES, Seen, link};
 use crate::client::server::{LAST, MORE, data, failed, failed_at, hole, simple};
-use nbd_proto::handshake::ReplyStyle;
 
 const LENGTH: u64 = 1024;
 
@@ -49,9 +49,10 @@ fn an_error_among_the_chunks_fails_the_whole_read() {
             let read = link.submit(Command::read(0, LENGTH));
             let half = data(0, &[7; 512]);
             let (content, error) = (|flags| link.chunk(read, flags, &half), failed_at(ErrorValue::EIO, 512));
-            let reply = match error_first {
-                true => [link.chunk(read, MORE, &error), content(LAST)].concat(),
-                false => [content(MORE), link.chunk(read, LAST, &error)].concat(),
+            let reply = if error_first {
+                [link.chunk(read, MORE, &error), content(LAST)].concat()
+            } else {
+                [content(MORE), link.chunk(read, LAST, &error)].concat()
             };
             link.feed(&reply);
             assert!(is_failure(link.seen().last()), "{:?}", link.error);

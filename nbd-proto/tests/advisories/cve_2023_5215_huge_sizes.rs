@@ -43,6 +43,7 @@ fn a_client_can_use_all_of_it_and_not_a_byte_more() {
         link.feed(&reply);
         assert_eq!(link.seen().last(), Some(&Seen::Done(read, Ok(()))), "{:?}", link.error);
         assert_eq!(link.buffers[&read], [7; 512]);
+        link.submit(Command::write(0, 512));
         for (offset, length) in [(size - 511, 512), (size, 1), (u64::MAX, 512)] {
             let refused = link.client.submit(Command::write(offset, length));
             assert_eq!(refused, Err(Refused::OutOfBounds { offset, length, size }));
