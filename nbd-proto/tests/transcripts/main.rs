@@ -4,7 +4,6 @@
 
 mod client;
 mod contents;
-mod cuts;
 mod cve_2021_20286;
 mod messages;
 mod server;

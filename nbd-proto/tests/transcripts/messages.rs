@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use nbd_proto::handshake::ReplyStyle;
-use nbd_proto::wire::chunk::OFFSET_DATA_PREFIX;
 use nbd_proto::wire::flags::CommandFlags;
-use nbd_proto::wire::number::{ChunkType, CommandType, Cookie, ErrorValue};
+use nbd_proto::wire::number::{CommandType, Cookie, ErrorValue};
 use nbd_proto::wire::reply::{ExtendedReply, ReplyHeader, SimpleReply, StructuredReply};
 use nbd_proto::wire::request::{BlockStatusPayload, CompactRequest, ExtendedRequest};
 
@@ -36,8 +35,6 @@ pub(crate) struct Reply {
     pub(crate) command: usize,
     /// Where it lies in the server's stream.
     pub(crate) place: Range<usize>,
-    /// Where in there the bytes lie that nobody looks at.
-    pub(crate) data: Range<usize>,
 }
 
 /// The requests of a stream from `at` on; the last one is `DISC` if the client said goodbye.
@@ -69,22 +66,17 @@ pub(crate) fn replies(server: &[u8], mut at: usize, requests: &[Sent]) -> Vec<Re
         let (header, length) = ReplyHeader::parse(&server[at..]).unwrap().expect("a whole header");
         let asked = |sent: &Sent| sent.header.cookie == header.cookie() && sent.behind <= at;
         let command = requests.iter().rposition(asked).expect("a reply to what was asked");
-        let (chunk, payload) = match header {
+        let payload = match header {
             ReplyHeader::Simple(SimpleReply { error: ErrorValue(0), .. }) => match requests[command].header {
-                ExtendedRequest { command: CommandType::READ, length, .. } => (None, length),
-                _ => (None, 0),
+                ExtendedRequest { command: CommandType::READ, length, .. } => length,
+                _ => 0,
             },
-            ReplyHeader::Simple(_) => (None, 0),
-            ReplyHeader::Structured(StructuredReply { chunk, length, .. }) => (Some(chunk), length.into()),
-            ReplyHeader::Extended(ExtendedReply { chunk, length, .. }) => (Some(chunk), length),
+            ReplyHeader::Simple(_) => 0,
+            ReplyHeader::Structured(StructuredReply { length, .. }) => length.into(),
+            ReplyHeader::Extended(ExtendedReply { length, .. }) => length,
         };
         let end = at + length + payload as usize;
-        let data = match chunk {
-            None => at + length..end,
-            Some(ChunkType::OFFSET_DATA) => at + length + OFFSET_DATA_PREFIX..end,
-            Some(_) => end..end,
-        };
-        replies.push(Reply { header, command, place: at..end, data });
+        replies.push(Reply { header, command, place: at..end });
         at = end;
     }
     assert_eq!(at, server.len(), "the last reply is whole");

@@ -10,6 +10,7 @@ use nbd_proto::transmission::{ReadPart, Request, RequestId, Segment, Server, Ser
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::flags::{CommandFlags, HandshakeFlags, TransmissionFlags};
 use nbd_proto::wire::greeting::Greeting;
+use nbd_proto::wire::info::BlockSizes;
 use nbd_proto::wire::number::{CommandType, OptionCode};
 
 use crate::transcript::Transcript;
@@ -65,7 +66,7 @@ fn settings(transcript: &Transcript) -> ServerHandshakeSettings {
 
 fn offer(transcript: &Transcript) -> Offer {
     let mut offer = Offer::new(transcript.facts.size, transcript.facts.flags);
-    offer.block_sizes = transcript.block_sizes.filter(|sizes| sizes.keeps_the_specification());
+    offer.block_sizes = transcript.block_sizes.filter(BlockSizes::keeps_the_specification);
     offer.contexts = transcript.contexts.iter().map(|context| context.name.clone()).collect();
     offer
 }
@@ -265,11 +266,11 @@ impl<'a> Run<'a> {
 }
 
 /// The whole session, and then what is left of it behind each cut.
-pub(crate) fn leaves_at_any_byte(transcript: &Transcript, cuts: &[usize]) {
+pub(crate) fn leaves_at_any_byte(transcript: &Transcript) {
     let mut whole = Run::new(transcript);
     whole.play(&transcript.client);
     check_whole(&whole);
-    for &cut in cuts {
+    for cut in 0..=transcript.client.len() {
         let mut part = Run::new(transcript);
         part.play(&transcript.client[..cut]);
         check_part(&part, &whole, cut);

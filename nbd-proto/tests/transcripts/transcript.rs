@@ -78,11 +78,12 @@ impl Transcript {
             style: ReplyStyle::Simple,
             handshake: 0,
             client_messages: Vec::new(),
-            server_messages: vec![0..greeted],
+            server_messages: Vec::new(),
             requests: Vec::new(),
             goodbye: None,
             replies: Vec::new(),
         };
+        transcript.server_messages.push(0..greeted);
         let behind = |at| said_before(recording, at);
         let transmission = match greeting {
             Greeting::Oldstyle(facts) => {
