@@ -15,6 +15,7 @@
 //!   With `NBD_TEST_REQUIRE_PEERS=1` in the environment that is a panic.
 //! - [`Disk`] describes what is served, in memory, so that a test knows every byte.
 //! - [`Script`] plays given bytes: a server or client with exactly one fault.
+//! - [`Recorder`] stands between a client and a server; a [`Recording`] is what they said.
 //! - [`Tool`] finds the programs that tests compare with, such as `nbdinfo`.
 //! - [`must_end`] puts an end to what might hang, and [`await_rest`] tells a thread that waits from one that spins.
 //! - [`vm`] runs tests in a virtual machine, on real kernels.
@@ -43,6 +44,8 @@ mod listener;
 mod nbd_server;
 mod nbdkit;
 mod qemu_nbd;
+mod recorder;
+mod recording;
 mod rest;
 mod script;
 mod server;
@@ -56,6 +59,8 @@ pub use hang::{HANG, must_end};
 pub use nbd_server::NbdServer;
 pub use nbdkit::{Handshake, Nbdkit};
 pub use qemu_nbd::QemuNbd;
+pub use recorder::Recorder;
+pub use recording::{Record, Recording, Speaker};
 pub use rest::{await_rest, this_thread};
 pub use script::{Playing, Script, ScriptError, newstyle_greeting, oldstyle_greeting};
 pub use server::Server;

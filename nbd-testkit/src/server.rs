@@ -29,6 +29,7 @@ pub struct Server {
     address: Address,
     export: String,
     data: Option<PathBuf>,
+    command_line: String,
     run: Run,
     started: bool,
     guard: Guard,
@@ -64,6 +65,7 @@ impl Server {
         let address = listener.address.clone();
         let log = log_file(guard.dir());
         let watch = Watch::new(guard.dir());
+        let command_line = command_line(tool, &args, guard.dir());
         let mut command = Command::new("sh");
         command
             .args(["-c", ACTIVATE, "sh"])
@@ -75,7 +77,7 @@ impl Server {
             .stderr(log);
         guard.adopt(&mut command);
         let run = Run::Activated(spawner::spawn(command).expect("start a shell"));
-        let mut server = Self { tool, address, export: common.export, data, run, started: false, guard };
+        let mut server = Self { tool, address, export: common.export, data, command_line, run, started: false, guard };
         server.await_pid_file(&watch);
         server.started = true;
         server
@@ -83,7 +85,8 @@ impl Server {
 
     /// Starts a server that goes to the background and listens by itself.
     pub(crate) fn daemon(tool: Tool, address: Address, export: String, guard: Guard, data: Option<PathBuf>) -> Self {
-        let mut server = Self { tool, address, export, data, run: Run::Over, started: false, guard };
+        let command_line = command_line(tool, &["-C".into(), guard.dir().join("config").into()], guard.dir());
+        let mut server = Self { tool, address, export, data, command_line, run: Run::Over, started: false, guard };
         match Daemon::start(&mut server.guard, &server.address) {
             Ok(daemon) => server.run = Run::Daemon(daemon),
             Err(what) => panic!("{tool} did not start: {what}{}", server.said()),
@@ -124,6 +127,15 @@ impl Server {
     /// The name of the export that the server was started with.
     pub fn export(&self) -> &str {
         &self.export
+    }
+
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The command that started it, for people. Its private directory is called `DIR`.
+    pub fn command_line(&self) -> &str {
+        &self.command_line
     }
 
     /// The server's Unix socket.
@@ -212,6 +224,15 @@ impl Drop for Server {
             eprintln!("{} at {}{}", self.tool, self.uri(), self.said());
         }
     }
+}
+
+fn command_line(tool: Tool, args: &[OsString], dir: &Path) -> String {
+    let dir = dir.to_string_lossy();
+    let words = args.iter().map(|arg| {
+        let arg = arg.to_string_lossy().replace(&*dir, "DIR");
+        if arg.is_empty() || arg.contains([' ', '\'', '"', '$']) { format!("{arg:?}") } else { arg }
+    });
+    std::iter::once(tool.to_string()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 fn log_file(dir: &Path) -> File {
