@@ -8,7 +8,7 @@
 //! command is to be sent next, and how long the bytes of a write have to be kept.
 //!
 //! ```text
-//!             submit                    next                       done (success)
+//!             submit                next_to_send                 done (success)
 //!   caller ──────────▶ ready, or held ────────▶ on the connection ───────────────▶ told to the caller
 //!                          ▲      ▲                     │                               │
 //!                          │      └──── lost ───────────┘                               │ changes that no flush covers

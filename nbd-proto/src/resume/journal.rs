@@ -79,12 +79,12 @@ pub enum End {
 /// Commands on their way, over any number of connections: see the [module page](super).
 ///
 /// ```text
-///                    next, put_back, done                       connected
+///                    next_to_send, done…                       connected
 ///   new ──────────────▶ connected ──────────────── done: Again, lost ────▶ lost ──┐
 ///                        ▲   │                                              │     │
 ///                        │   │ done: Broken                                 │     │
 ///                        │   ▼                                              │     │
-///                        │  broken: next gives nothing                      │     │
+///                        │  broken: nothing more is sent                    │     │
 ///                        └──────────────────────────────────────────────────┘◀────┘ submit, at any time
 /// ```
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl Journal {
     }
 
     /// The next command to send on this connection, if there is one now. It counts as sent.
-    pub fn next(&mut self) -> Option<(EntryId, Command)> {
+    pub fn next_to_send(&mut self) -> Option<(EntryId, Command)> {
         if !self.connected || self.broken {
             return None;
         }
@@ -189,12 +189,12 @@ impl Journal {
         match self.first_that_fits() {
             Some(id) => self.send(id),
             // A change waits for room that a flush makes.
-            None if self.needs_flush() => self.next(),
+            None if self.needs_flush() => self.next_to_send(),
             None => None,
         }
     }
 
-    /// Takes back a command that [`next`](Self::next) gave and that could not be sent after all.
+    /// Takes back a command that [`next_to_send`](Self::next_to_send) gave and that could not be sent after all.
     pub fn put_back(&mut self, id: EntryId) {
         if self.replaying.remove(&id).is_some() {
             self.replay.push_front(id);
@@ -211,7 +211,7 @@ impl Journal {
         }
     }
 
-    /// Says how a command ended that [`next`](Self::next) gave.
+    /// Says how a command ended that [`next_to_send`](Self::next_to_send) gave.
     pub fn done(&mut self, id: EntryId, result: &Result<(), CommandError>) -> End {
         if result.as_ref().is_err_and(is_loss) {
             self.connected = false;
