@@ -8,6 +8,14 @@ use crate::wire::number::CommandType;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub(super) u64);
 
+impl EntryId {
+    /// As a number: commands are counted from 0, in the order in which they were submitted, with the flushes that the
+    /// journal adds.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// A command that has not been told.
 #[derive(Debug)]
 pub(super) struct Active {
