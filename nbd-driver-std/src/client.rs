@@ -4,21 +4,23 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nbd_proto::error::{Ended, Refused};
+use nbd_proto::error::Refused;
 use nbd_proto::handshake::{Negotiated, ReplyStyle};
 use nbd_proto::limits::DEFAULT_MAX_PAYLOAD;
 use nbd_proto::transmission::{self, Checks, Command, ContextExtents, Extent};
+use nbd_proto::uri::NbdUri;
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
 use nbd_proto::wire::number::ContextId;
 
-use crate::baton::{Buffer, Mine, Place, Shared, State};
+use crate::baton::{Buffer, Shared};
 use crate::block_status::BlockStatus;
+use crate::direct::DirectQueue;
 use crate::error::Error;
 use crate::options::{ConnectOptions, Oversize, Unaligned};
 use crate::pieces::{inward, is_aligned, outward, split, whole_blocks};
 use crate::queue::Queue;
+use crate::reconnect::{Reconnect, Survivor};
 use crate::stream::Stream;
-use crate::table::{Call, Request, Want};
 use crate::trace;
 
 /// The longest range of a command without payload where the header has 32 bits for it, in bytes. A multiple of
@@ -38,8 +40,17 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// [`shutdown`](Self::shutdown) waits, and so is the better end after writes.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(crate) shared: Arc<Shared>,
+    link: Link,
     facts: Arc<Facts>,
+}
+
+/// What carries the requests.
+#[derive(Clone, Debug)]
+enum Link {
+    /// One connection.
+    Plain(Arc<Shared>),
+    /// One connection after the other.
+    Surviving(Arc<Survivor>),
 }
 
 #[derive(Debug)]
@@ -52,6 +63,18 @@ struct Facts {
     padding: Mutex<()>,
 }
 
+impl Facts {
+    fn new(negotiated: Negotiated, options: &ConnectOptions) -> Arc<Self> {
+        Arc::new(Self {
+            negotiated,
+            oversize: options.oversize,
+            unaligned: options.unaligned,
+            checks: options.engine.checks,
+            padding: Mutex::new(()),
+        })
+    }
+}
+
 impl Client {
     /// Connects to an NBD URI with the [default options](ConnectOptions).
     pub fn connect(uri: &str) -> Result<Self, Error> {
@@ -61,15 +84,15 @@ impl Client {
     pub(crate) fn start(stream: Stream, negotiated: Negotiated, rest: &[u8], options: &ConnectOptions) -> Self {
         let mut engine = transmission::Client::new(negotiated.clone(), options.engine);
         engine.set_observer(trace::observer_with(options.watcher.as_ref()));
-        let facts = Facts {
-            negotiated,
-            oversize: options.oversize,
-            unaligned: options.unaligned,
-            checks: options.engine.checks,
-            padding: Mutex::new(()),
-        };
         let shared = Shared::new(stream, engine, rest, options.request_timeout);
-        Self { shared: Arc::new(shared), facts: Arc::new(facts) }
+        Self { link: Link::Plain(Arc::new(shared)), facts: Facts::new(negotiated, options) }
+    }
+
+    /// From now on the connection of this client is replaced when it is lost.
+    pub(crate) fn survive(self, policy: Reconnect, options: &ConnectOptions, uri: &NbdUri) -> Self {
+        let facts = Facts::new(self.facts.negotiated.clone(), options);
+        let survivor = Survivor::new(self, policy, options, uri);
+        Self { link: Link::Surviving(Arc::new(survivor)), facts }
     }
 
     /// All that was agreed with the server.
@@ -237,14 +260,28 @@ impl Client {
 
     /// Room for many requests in flight from one thread.
     pub fn queue(&self) -> Queue {
-        Queue::new(self.shared.clone())
+        match &self.link {
+            Link::Plain(shared) => Queue::direct(shared.clone()),
+            Link::Surviving(survivor) => Queue::surviving(survivor.clone()),
+        }
+    }
+
+    /// Room for requests on the one connection that this client has; none if it replaces it.
+    pub(crate) fn direct_queue(&self) -> Option<DirectQueue> {
+        match &self.link {
+            Link::Plain(shared) => Some(DirectQueue::new(shared.clone())),
+            Link::Surviving(_) => None,
+        }
     }
 
     /// Ends the connection in order: takes no more requests, waits until nothing is in flight, says goodbye, and
     /// waits up to 5 seconds for the server to hang up. Clones of this client find it closed. Does not
     /// [`flush`](Self::flush).
     pub fn shutdown(&self) -> Result<(), Error> {
-        self.shared.shut_down(GOODBYE)
+        match &self.link {
+            Link::Plain(shared) => shared.shut_down(GOODBYE),
+            Link::Surviving(survivor) => survivor.shut_down(),
+        }
     }
 
     fn block(&self) -> u64 {
@@ -316,9 +353,8 @@ impl Client {
         if whole.length > most {
             // The first shows what is wrong with all, and the last what is wrong with the end.
             let last = range.start + (whole.length - 1) / most * most;
-            let state = self.shared.lock();
-            state.engine.check(&piece(range.start..range.start + most))?;
-            state.engine.check(&piece(last..range.end))?;
+            self.check(&piece(range.start..range.start + most))?;
+            self.check(&piece(last..range.end))?;
         }
         Ok(split(range, most).map(piece))
     }
@@ -364,15 +400,18 @@ impl Client {
         let block = self.block();
         let whole = outward(range, block);
         let edge = Command::write(whole.start, block).with_flags(middle.flags & CommandFlags::FUA);
-        let state = self.shared.lock();
-        state.engine.check(&edge)?;
-        state.engine.check(&Command { offset: whole.end.saturating_sub(block), ..edge })?;
+        self.check(&edge)?;
+        self.check(&Command { offset: whole.end.saturating_sub(block), ..edge })?;
         if middle.length > 0 {
             // What is too long is cut, unless that is not wanted.
             let length = if self.facts.oversize == Oversize::Split { block } else { middle.length };
-            state.engine.check(&Command { length, ..middle })?;
+            self.check(&Command { length, ..middle })?;
         }
         Ok(())
+    }
+
+    fn check(&self, command: &Command) -> Result<(), Refused> {
+        command.check(&self.facts.negotiated, self.facts.checks)
     }
 
     /// Sends a command, and waits for its end.
@@ -382,49 +421,10 @@ impl Client {
         contexts: Option<&[ContextId]>,
         buffer: Buffer<'_>,
     ) -> Result<Vec<ContextExtents>, Error> {
-        let shared = &*self.shared;
-        let deadline = shared.deadline();
-        let mut place = Place::new(shared);
-        let mut state = shared.lock();
-        let me = place.take(&mut state, Want::Room);
-        let cookie = loop {
-            match state.submit(command, contexts) {
-                Ok(cookie) => break cookie,
-                Err(Refused::QueueFull { .. }) => {
-                    let room = |state: &State| state.closing || state.engine.room() > 0;
-                    state = shared.wait(state, me, &mut Mine::nothing(), deadline, room);
-                }
-                Err(refused) => {
-                    place.leave(&mut state);
-                    return Err(state.explain(refused));
-                }
-            }
-        };
-        if let Some(waiter) = state.waiters.get_mut(me) {
-            waiter.want = Want::Reply;
+        match &self.link {
+            Link::Plain(shared) => shared.execute(command, contexts, buffer),
+            Link::Surviving(survivor) => survivor.execute(command, contexts, buffer),
         }
-        if state.engine.room() > 0 {
-            // Several places may have become free at once.
-            state.wake_first(|want| want == Want::Room);
-        }
-        state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), contexts: Vec::new() }));
-        let mut mine = Mine { cookie: Some(cookie), buffer };
-        shared.kick(&mut state, &mine);
-        let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());
-        state = shared.wait(state, me, &mut mine, deadline, done);
-        let outcome = place.leave(&mut state);
-        drop(state);
-        let Some(outcome) = outcome else {
-            // Each request that was taken has an end, so this cannot be; it is no reason to bring the caller down.
-            return Err(nbd_proto::error::Error::from(Ended::AtBoundary { awaiting: "a reply" }).into());
-        };
-        if let Buffer::Read(buffer) = mine.buffer {
-            for range in outcome.holes {
-                buffer[range].fill(0);
-            }
-        }
-        outcome.result?;
-        Ok(outcome.contexts)
     }
 }
 

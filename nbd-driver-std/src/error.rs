@@ -1,9 +1,11 @@
 //! What can go wrong between a caller and a server.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nbd_proto::error::{CommandError, Refused};
+use nbd_proto::resume::{Broken, Differs};
 use nbd_proto::uri::UriError;
 
 /// Why an operation failed. The message is one line and says what was tried.
@@ -41,6 +43,27 @@ pub enum Error {
     /// The command was not sent.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The connection was lost, and could not be made again.
+    #[error(
+        "the connection was lost ({loss}), and {attempts} attempts in {} did not restore it: {last}",
+        seconds(*.after)
+    )]
+    NotRestored {
+        /// How it was lost.
+        loss: Arc<Error>,
+        /// How many attempts were made.
+        attempts: u32,
+        /// For how long.
+        after: Duration,
+        /// How the last of them failed.
+        last: Arc<Error>,
+    },
+    /// The connection was lost, and the new one is not to the same export.
+    #[error("the connection was lost, and on the new one the export is another: {0}")]
+    Changed(Differs),
+    /// The connection was lost, and what had succeeded before cannot be done again.
+    #[error(transparent)]
+    Broken(Broken),
     /// In a server: two exports have the same name, so that clients could not tell them apart.
     #[error("there are two exports named \"{}\"", nbd_proto::text::Escaped(.name))]
     DuplicateExport {

@@ -17,6 +17,7 @@
 //! | connect with choices: time-outs, metadata contexts, reply styles | [`ConnectOptions`] |
 //! | read and write from many threads over one connection | [`Client`], by reference or clone |
 //! | many requests in flight from one thread | [`Client::queue`] |
+//! | go on after a lost connection | [`ConnectOptions::reconnect`] |
 //! | what is allocated, what is dirty | [`Client::block_status`] |
 //! | what a server has | [`ConnectOptions::list`] |
 //! | only the handshake, then the socket | [`ConnectOptions::negotiate`] |
@@ -35,14 +36,17 @@ mod address;
 pub mod backend;
 mod baton;
 mod block_status;
+mod call;
 mod client;
 mod connected;
+mod direct;
 mod error;
 mod handshake;
 mod input;
 mod options;
 mod pieces;
 mod queue;
+mod reconnect;
 pub mod server;
 mod stream;
 mod table;
@@ -56,6 +60,7 @@ pub use connected::Connected;
 pub use error::Error;
 pub use options::{ConnectOptions, Oversize, Unaligned};
 pub use queue::{Completion, Interrupted, Interrupter, Queue, Rejected, Ticket};
+pub use reconnect::Reconnect;
 
 pub use nbd_proto;
 pub use nbd_proto::transmission::ContextExtents;

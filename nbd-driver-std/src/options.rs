@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::connected::Connected;
 use crate::error::Error;
 use crate::handshake::{self, Patience};
+use crate::reconnect::Reconnect;
 use crate::stream::Stream;
 use crate::trace::{self, Watcher};
 
@@ -66,6 +67,7 @@ pub struct ConnectOptions {
     meta_contexts: Vec<String>,
     list_contexts: bool,
     limits: HandshakeLimits,
+    reconnect: Option<Reconnect>,
     pub(crate) watcher: Option<Watcher>,
 }
 
@@ -83,6 +85,7 @@ impl Default for ConnectOptions {
             meta_contexts: Vec::new(),
             list_contexts: false,
             limits: HandshakeLimits::default(),
+            reconnect: None,
             watcher: None,
         }
     }
@@ -189,6 +192,32 @@ impl ConnectOptions {
         self
     }
 
+    /// Has the client go on when its connection is lost: it connects anew, checks that the export is the same, and
+    /// sends again what was in flight and what was not flushed yet ([`nbd_proto::resume`] tells in which order, and
+    /// what holds). Default: no, and the loss is an error.
+    ///
+    /// What ends the client all the same: a server that breaks the protocol, an export that is not the same, one that is
+    /// not there, and a server that does not come back in the time that the policy gives it. A time-out of a request is
+    /// a loss: it is sent again. Unless the caller flushes, what the server still had in its memory is sent again only
+    /// if the loss is noticed, which needs a further request or [`shutdown`](Client::shutdown).
+    ///
+    /// Only for clients that have an address to connect to: not for [`connect_fd`](Self::connect_fd), nor for
+    /// [`negotiate`](Self::negotiate), whose connection is the caller's.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use nbd_driver_std::{ConnectOptions, Reconnect};
+    ///
+    /// let policy = Reconnect::new().total_time(Some(Duration::from_secs(300)));
+    /// let client = ConnectOptions::new().reconnect(Some(policy)).connect("nbd://localhost/disk")?;
+    /// # Ok::<(), nbd_driver_std::Error>(())
+    /// ```
+    #[must_use]
+    pub fn reconnect(mut self, policy: Option<Reconnect>) -> Self {
+        self.reconnect = policy;
+        self
+    }
+
     /// Sees each step that the protocol takes: messages of the handshake, then requests, reply headers and ends of
     /// commands. For tools that explain a connection; default: none, which costs nothing. It is called by whichever
     /// thread moves bytes, while the connection waits for it: it must be quick, and must not use the client.
@@ -212,13 +241,33 @@ impl ConnectOptions {
 
     /// Connects to the export that a parsed NBD URI names.
     pub fn connect_uri(&self, uri: &NbdUri) -> Result<Client, Error> {
+        let client = self.connect_once(uri)?;
+        Ok(match self.reconnect {
+            None => client,
+            Some(policy) => client.survive(policy, self, uri),
+        })
+    }
+
+    pub(crate) fn connect_once(&self, uri: &NbdUri) -> Result<Client, Error> {
         let stream = self.open(uri)?;
         self.handshake(stream, uri.export_name(), &uri.to_string())
+    }
+
+    /// The same options, where nothing before a request may take longer than `time`.
+    pub(crate) fn within(mut self, time: Option<Duration>) -> Self {
+        let shorter = |own: Option<Duration>| own.into_iter().chain(time).min();
+        self.connect_timeout = shorter(self.connect_timeout);
+        self.patience.idle = shorter(self.patience.idle);
+        self.patience.total = shorter(self.patience.total);
+        self
     }
 
     /// Connects over a stream socket that is connected already: TCP, Unix, or any other of that kind. The socket
     /// may be blocking or not; it is not changed, but shut down when the connection is over.
     pub fn connect_fd(&self, socket: impl Into<OwnedFd>, export: &str) -> Result<Client, Error> {
+        if self.reconnect.is_some() {
+            return Err(Error::Unsupported("a socket that was given cannot be connected anew: connect to an address"));
+        }
         self.handshake(Stream::given(socket.into())?, export, "the given socket")
     }
 

@@ -1,15 +1,16 @@
 //! Many requests in flight from one thread: buffers are handed in, and come back with the results.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use nbd_proto::error::{CommandError, Refused};
 use nbd_proto::transmission::{Command, ContextExtents};
 use nbd_proto::wire::number::{CommandType, Cookie};
 
-use crate::baton::{Mine, Place, Shared, State};
+use crate::baton::Shared;
+use crate::direct::{DirectInterrupter, DirectQueue};
 use crate::error::Error;
-use crate::table::{QueueId, QueueState, Queued, Request, Want};
+use crate::reconnect::{SurvivingInterrupter, SurvivingQueue, Survivor};
+use crate::table::Queued;
 
 /// Requests that one thread has in flight over a [`Client`](crate::Client)'s connection.
 ///
@@ -33,19 +34,22 @@ use crate::table::{QueueId, QueueState, Queued, Request, Want};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Queue {
-    shared: Arc<Shared>,
-    id: QueueId,
-    /// How long its owner has waited in all. Whether the server is slow shows only in that time: at others,
-    /// maybe nobody reads what it says.
-    clock: Duration,
+pub struct Queue(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Direct(DirectQueue),
+    Surviving(SurvivingQueue),
 }
 
 /// Ends a wait of a [`Queue`] from another thread: see [`Queue::interrupter`].
 #[derive(Clone, Debug)]
-pub struct Interrupter {
-    shared: Arc<Shared>,
-    id: QueueId,
+pub struct Interrupter(Bell);
+
+#[derive(Clone, Debug)]
+enum Bell {
+    Direct(DirectInterrupter),
+    Surviving(SurvivingInterrupter),
 }
 
 /// A wait that another thread ended. Requests are as they were.
@@ -55,7 +59,7 @@ pub struct Interrupted;
 
 /// The name of a request of a [`Queue`], unlike that of any other in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(u64);
+pub struct Ticket(pub(crate) u64);
 
 /// A request that has ended.
 #[derive(Debug)]
@@ -104,9 +108,12 @@ impl Completion {
 }
 
 impl Queue {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let id = shared.lock().queues.insert(QueueState::default());
-        Self { shared, id, clock: Duration::ZERO }
+    pub(crate) fn direct(shared: Arc<Shared>) -> Self {
+        Self(Kind::Direct(DirectQueue::new(shared)))
+    }
+
+    pub(crate) fn surviving(survivor: Arc<Survivor>) -> Self {
+        Self(Kind::Surviving(SurvivingQueue::new(survivor)))
     }
 
     /// Hands in a read of as many bytes as the buffer is long.
@@ -127,113 +134,69 @@ impl Queue {
             let error = Error::Unsupported("the buffer is not as long as the command says");
             return Err(Rejected { error, buffer });
         }
-        let _place = Place::new(&self.shared);
-        let due = self.shared.request_timeout.and_then(|timeout| self.clock.checked_add(timeout));
-        let mut guard = self.shared.lock();
-        let state = &mut *guard;
-        let cookie = match state.submit(command, None) {
-            Ok(cookie) => cookie,
-            Err(refused) => return Err(Rejected { error: state.explain(refused), buffer }),
-        };
-        let queued = Queued { queue: self.id, command, buffer, contexts: Vec::new(), due };
-        state.requests.insert(cookie, Request::Queued(queued));
-        if let Some(queue) = state.queues.get_mut(self.id) {
-            queue.in_flight += 1;
+        match &mut self.0 {
+            Kind::Direct(queue) => queue.submit(command, None, buffer),
+            Kind::Surviving(queue) => queue.submit(command, buffer),
         }
-        Ok(Ticket(cookie.0))
     }
 
     /// Sends what was handed in, as far as it goes without waiting.
     pub fn send(&mut self) {
-        let _place = Place::new(&self.shared);
-        self.shared.kick(&mut self.shared.lock(), &Mine::nothing());
+        match &mut self.0 {
+            Kind::Direct(queue) => queue.send(),
+            Kind::Surviving(queue) => queue.send(),
+        }
     }
 
     /// Waits until there is a place for a request, whoever holds them all now, or the connection is over. Unlike
     /// [`wait`](Self::wait), it also helps where the places are those of other queues, or of one that was dropped.
     pub fn wait_for_room(&mut self) {
-        let room = |state: &State| state.closing || state.engine.room() > 0;
-        let mut place = Place::new(&self.shared);
-        let mut state = self.shared.lock();
-        if !room(&state) {
-            self.shared.kick(&mut state, &Mine::nothing());
-            let me = place.take(&mut state, Want::Room);
-            state = self.shared.wait(state, me, &mut Mine::nothing(), self.shared.deadline(), room);
-            place.leave(&mut state);
+        match &mut self.0 {
+            Kind::Direct(queue) => queue.wait_for_room(),
+            Kind::Surviving(queue) => queue.wait_for_room(),
         }
     }
 
     /// How many requests have not come back yet.
     pub fn in_flight(&self) -> usize {
-        self.shared.lock().queues.get(self.id).map_or(0, |queue| queue.in_flight + queue.completions.len())
+        match &self.0 {
+            Kind::Direct(queue) => queue.in_flight(),
+            Kind::Surviving(queue) => queue.in_flight(),
+        }
     }
 
     /// Waits until a request has ended. `None` when none is left.
     pub fn wait(&mut self) -> Option<Completion> {
-        self.wait_until(|_| false).ok().flatten()
+        match &mut self.0 {
+            Kind::Direct(queue) => queue.wait(),
+            Kind::Surviving(queue) => queue.wait(),
+        }
     }
 
     /// The same, but an [`Interrupter`] can end the wait, or the next one if there is none now. Whoever has been
     /// interrupted may get a completion all the same, and should look for other work after each.
     pub fn wait_or_interrupt(&mut self) -> Result<Option<Completion>, Interrupted> {
-        self.wait_until(|queue| queue.interrupted)
+        match &mut self.0 {
+            Kind::Direct(queue) => queue.wait_or_interrupt(),
+            Kind::Surviving(queue) => queue.wait_or_interrupt(),
+        }
     }
 
     /// What another thread can end a [`wait_or_interrupt`](Self::wait_or_interrupt) with.
     pub fn interrupter(&self) -> Interrupter {
-        Interrupter { shared: self.shared.clone(), id: self.id }
-    }
-
-    /// Waits until there is a completion, nothing to wait for, or `ended` says that it is time.
-    fn wait_until(&mut self, ended: impl Fn(&QueueState) -> bool) -> Result<Option<Completion>, Interrupted> {
-        let id = self.id;
-        let finished = |state: &State| {
-            let over = |queue: &QueueState| !queue.completions.is_empty() || queue.in_flight == 0 || ended(queue);
-            state.queues.get(id).is_none_or(over)
-        };
-        let mut place = Place::new(&self.shared);
-        let mut state = self.shared.lock();
-        if !finished(&state) {
-            self.shared.kick(&mut state, &Mine::nothing());
-            let started = Instant::now();
-            let due = self.shared.request_timeout.and_then(|_| earliest(&state, id));
-            let deadline = due.and_then(|due| started.checked_add(due.saturating_sub(self.clock)));
-            let me = place.take(&mut state, Want::Completion(id));
-            state = self.shared.wait(state, me, &mut Mine::nothing(), deadline, finished);
-            place.leave(&mut state);
-            self.clock = self.clock.saturating_add(started.elapsed());
-        }
-        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
-        let interrupted = ended(queue);
-        queue.interrupted &= !interrupted;
-        match queue.completions.pop_front() {
-            None if interrupted => Err(Interrupted),
-            completion => Ok(completion),
-        }
+        Interrupter(match &self.0 {
+            Kind::Direct(queue) => Bell::Direct(queue.interrupter()),
+            Kind::Surviving(queue) => Bell::Surviving(queue.interrupter()),
+        })
     }
 }
 
 impl Interrupter {
     /// Ends the wait that goes on, or else the next one.
     pub fn interrupt(&self) {
-        self.shared.interrupt(self.id);
-    }
-}
-
-/// When the first of a queue's requests is overdue, by the queue's clock.
-fn earliest(state: &State, id: QueueId) -> Option<Duration> {
-    state.requests.queued().filter(|queued| queued.queue == id).filter_map(|queued| queued.due).min()
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        match state.queues.get_mut(self.id) {
-            Some(queue) if queue.in_flight > 0 => {
-                queue.dropped = true;
-                queue.completions.clear();
-            }
-            _ => drop(state.queues.remove(self.id)),
+        match &self.0 {
+            Bell::Direct(bell) => bell.interrupt(),
+            Bell::Surviving(bell) => bell.interrupt(),
         }
     }
 }

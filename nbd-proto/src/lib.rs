@@ -152,6 +152,7 @@ pub mod fuzzing;
 pub mod handshake;
 pub mod limits;
 pub mod observe;
+pub mod resume;
 pub mod text;
 pub mod transmission;
 pub mod uri;

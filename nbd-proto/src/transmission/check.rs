@@ -70,6 +70,12 @@ impl Command {
         self
     }
 
+    /// Holds a command against the rules of an export, and against what its header can carry at all.
+    /// [`Client::submit`](super::Client::submit) does the same.
+    pub fn check(&self, negotiated: &Negotiated, checks: Checks) -> Result<(), Refused> {
+        check(self, negotiated, checks)
+    }
+
     /// Whether bytes travel, and so have to fit a buffer.
     pub(super) const fn has_payload(&self) -> bool {
         matches!(self.command, CommandType::READ | CommandType::WRITE)

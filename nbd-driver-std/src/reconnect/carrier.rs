@@ -1,0 +1,123 @@
+//! What commands go over: a connection, or the way to the next one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nbd_proto::error::CommandError;
+use nbd_proto::handshake::Negotiated;
+use nbd_proto::resume::EntryId;
+use nbd_proto::transmission::ContextExtents;
+use nbd_proto::wire::number::ContextId;
+
+use super::fate::Fate;
+use crate::client::Client;
+use crate::direct::{DirectInterrupter, DirectQueue};
+use crate::error::Error;
+use crate::queue::{Completion, Ticket};
+
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    Up(Box<Up>),
+    Down(Down),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Up {
+    client: Client,
+    pub(super) queue: DirectQueue,
+    /// What is on it.
+    pub(super) tickets: HashMap<Ticket, EntryId>,
+    /// For each context its id on the first connection, and here.
+    ids: Vec<(ContextId, ContextId)>,
+    /// Why it is no use any longer.
+    pub(super) loss: Option<Error>,
+    /// What came before, until this connection has proved good.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// Since when there is no connection that works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trouble {
+    pub(super) since: Instant,
+    pub(super) attempts: u32,
+}
+
+/// No connection.
+#[derive(Debug)]
+pub(crate) struct Down {
+    pub(super) trouble: Trouble,
+    /// When to try next.
+    pub(super) next: Instant,
+    pub(super) loss: Arc<Error>,
+}
+
+impl Up {
+    /// `first` is what the first connection agreed on. The client must have a connection of its own.
+    pub(super) fn new(client: Client, queue: DirectQueue, first: &Negotiated, trouble: Option<Trouble>) -> Self {
+        let now = client.negotiated();
+        let id = |name: &str| now.context(name).map(|context| context.id);
+        let pairs = first.contexts.iter().filter_map(|context| Some((context.id, id(&context.name)?)));
+        let ids = pairs.collect();
+        Self { client, queue, tickets: HashMap::new(), ids, loss: None, trouble }
+    }
+
+    pub(super) fn bell(&self) -> DirectInterrupter {
+        self.queue.interrupter()
+    }
+
+    /// Ids of the first connection, as they are on this one.
+    pub(super) fn ids_here(&self, contexts: &[ContextId]) -> Vec<ContextId> {
+        let here = |first: &ContextId| self.ids.iter().find(|(id, _)| id == first).map(|(_, here)| *here);
+        contexts.iter().filter_map(here).collect()
+    }
+
+    /// What was told of contexts by their ids here, by those of the first connection.
+    pub(super) fn with_first_ids(&self, mut contexts: Vec<ContextExtents>) -> Vec<ContextExtents> {
+        for told in &mut contexts {
+            if let Some((first, _)) = self.ids.iter().find(|(_, here)| *here == told.context) {
+                told.context = *first;
+            }
+        }
+        contexts
+    }
+
+    /// Which command has ended.
+    pub(super) fn take(&mut self, completion: &Completion) -> Option<EntryId> {
+        self.tickets.remove(&completion.ticket)
+    }
+
+    pub(super) fn shut_down(&self) -> Result<(), Error> {
+        self.client.shutdown()
+    }
+
+    /// What follows when this connection is lost.
+    pub(super) fn into_down(self, pause: impl FnOnce(u32) -> Duration) -> Down {
+        let now = Instant::now();
+        let loss = self.loss.unwrap_or(Error::Unsupported("the connection was given up"));
+        let trouble = self.trouble.unwrap_or(Trouble { since: now, attempts: 0 });
+        Down { trouble, next: now + pause(trouble.attempts), loss: Arc::new(loss) }
+    }
+}
+
+impl Down {
+    pub(super) fn not_restored(&self, last: Arc<Error>) -> Fate {
+        let Trouble { since, attempts } = self.trouble;
+        Fate::NotRestored { loss: self.loss.clone(), attempts, after: since.elapsed(), last }
+    }
+}
+
+/// How a command ended on its connection, in the words of the protocol.
+pub(super) fn outcome(result: &Result<(), Error>) -> Result<(), CommandError> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(Error::Command(error)) => Err(error.clone()),
+        Err(Error::Connection(error)) => Err(CommandError::Connection(error.clone())),
+        // Nothing else ends a command that was sent.
+        Err(other) => {
+            let reason = other.to_string();
+            Err(CommandError::Connection(nbd_proto::error::Ended::GivenUp { reason }.into()))
+        }
+    }
+}
