@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
 
+mod acts;
 mod ends;
 mod killed;
+mod order;
 mod phoenix;
 mod replay;
