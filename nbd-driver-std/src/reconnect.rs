@@ -12,6 +12,7 @@
 
 mod carrier;
 mod fate;
+mod ids;
 mod policy;
 mod queue;
 mod survivor;

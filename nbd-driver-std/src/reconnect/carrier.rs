@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use nbd_proto::error::CommandError;
 use nbd_proto::handshake::Negotiated;
 use nbd_proto::resume::EntryId;
-use nbd_proto::transmission::ContextExtents;
-use nbd_proto::wire::number::ContextId;
 
 use super::fate::Fate;
+use super::ids::Ids;
 use crate::client::Client;
 use crate::direct::{DirectInterrupter, DirectQueue};
 use crate::error::Error;
@@ -29,8 +28,7 @@ pub(crate) struct Up {
     pub(super) queue: DirectQueue,
     /// What is on it.
     pub(super) tickets: HashMap<Ticket, EntryId>,
-    /// For each context its id on the first connection, and here.
-    ids: Vec<(ContextId, ContextId)>,
+    pub(super) ids: Ids,
     /// Why it is no use any longer.
     pub(super) loss: Option<Error>,
     /// What came before, until this connection has proved good.
@@ -56,31 +54,12 @@ pub(crate) struct Down {
 impl Up {
     /// `first` is what the first connection agreed on. The client must have a connection of its own.
     pub(super) fn new(client: Client, queue: DirectQueue, first: &Negotiated, trouble: Option<Trouble>) -> Self {
-        let now = client.negotiated();
-        let id = |name: &str| now.context(name).map(|context| context.id);
-        let pairs = first.contexts.iter().filter_map(|context| Some((context.id, id(&context.name)?)));
-        let ids = pairs.collect();
+        let ids = Ids::new(&first.contexts, &client.negotiated().contexts);
         Self { client, queue, tickets: HashMap::new(), ids, loss: None, trouble }
     }
 
     pub(super) fn bell(&self) -> DirectInterrupter {
         self.queue.interrupter()
-    }
-
-    /// Ids of the first connection, as they are on this one.
-    pub(super) fn ids_here(&self, contexts: &[ContextId]) -> Vec<ContextId> {
-        let here = |first: &ContextId| self.ids.iter().find(|(id, _)| id == first).map(|(_, here)| *here);
-        contexts.iter().filter_map(here).collect()
-    }
-
-    /// What was told of contexts by their ids here, by those of the first connection.
-    pub(super) fn with_first_ids(&self, mut contexts: Vec<ContextExtents>) -> Vec<ContextExtents> {
-        for told in &mut contexts {
-            if let Some((first, _)) = self.ids.iter().find(|(_, here)| *here == told.context) {
-                told.context = *first;
-            }
-        }
-        contexts
     }
 
     /// Which command has ended.

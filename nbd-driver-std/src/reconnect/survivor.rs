@@ -191,14 +191,14 @@ impl Survivor {
     /// Does what follows from the end of a command on its connection.
     fn settle(&self, up: &mut Up, completion: Completion) {
         let Some(id) = up.take(&completion) else { return };
-        let Completion { result, buffer, contexts, .. } = completion;
+        let Completion { result, buffer, mut contexts, .. } = completion;
         let mut state = self.lock();
         match state.journal.done(id, &outcome(&result)) {
             End::Told { keep } => {
                 if result.is_ok() {
                     up.trouble = None;
                 }
-                let contexts = up.with_first_ids(contexts);
+                up.ids.translate(&mut contexts);
                 state.tell(id, Outcome { result, buffer, contexts }, keep);
             }
             End::Own => state.put(id, buffer),

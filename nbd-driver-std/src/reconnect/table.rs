@@ -101,7 +101,7 @@ impl State {
             let Some((id, command)) = self.journal.next_to_send() else { break };
             let entry = self.entries.get_mut(&id);
             let (buffer, contexts) = entry.map_or_else(Default::default, |entry| {
-                let contexts = entry.contexts.as_ref().map(|contexts| up.ids_here(contexts));
+                let contexts = entry.contexts.as_ref().map(|contexts| up.ids.here(contexts));
                 (std::mem::take(&mut entry.buffer), contexts)
             });
             match up.queue.submit(command, contexts.as_deref(), buffer) {

@@ -1,0 +1,162 @@
+//! Verified random writes over dozens of kills.
+
+use std::collections::HashMap;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fastrand::Rng;
+use nbd_driver_std::nbd_proto::transmission::Command;
+use nbd_driver_std::nbd_proto::wire::number::CommandType;
+use nbd_driver_std::{Client, Ticket};
+use nbd_testkit::must_end;
+
+use crate::phoenix::{Phoenix, options};
+
+const SIZE: u64 = 1 << 20;
+const KILLS: usize = 30;
+
+/// What the disk holds, byte by byte, as of all that has been answered.
+struct Model {
+    now: Vec<u8>,
+}
+
+fn one_thread_with_a_queue(seed: u64, forgetful: bool) {
+    let Some(mut server) = Phoenix::new(SIZE, forgetful) else { return };
+    server.start();
+    let mut rng = Rng::with_seed(seed);
+    let client = options().max_in_flight(16).connect(&server.uri()).unwrap();
+    let mut queue = client.queue();
+    let mut model = Model { now: vec![0; SIZE as usize] };
+    // What is in flight, with what it is to change.
+    let mut in_flight: HashMap<Ticket, (u64, Vec<u8>)> = HashMap::new();
+    let (mut kills, mut ended, mut next_kill) = (0, 0_u64, 20);
+    while kills < KILLS || !in_flight.is_empty() {
+        if kills < KILLS && in_flight.len() < 16 {
+            let offset = rng.u64(..SIZE - 8192);
+            let length = rng.usize(1..8192);
+            let range = offset..offset + length as u64;
+            // What a request meets that is in flight with another is nobody's to say.
+            let free = in_flight.values().all(|(at, data)| *at >= range.end || at + data.len() as u64 <= range.start);
+            if rng.u8(..12) == 0 {
+                let ticket = queue.submit(Command::flush(), Vec::new()).unwrap();
+                in_flight.insert(ticket, (0, Vec::new()));
+            } else if free {
+                let read = rng.u8(..3) == 0;
+                let data: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(length).collect();
+                let ticket = if read {
+                    queue.read(vec![0; length], offset).unwrap()
+                } else {
+                    queue.write(data.clone(), offset).unwrap()
+                };
+                in_flight.insert(ticket, (offset, if read { model.part(offset, length) } else { data }));
+            }
+            if rng.u8(..4) > 0 {
+                continue;
+            }
+        }
+        let completion = queue.wait().expect("something is in flight");
+        completion.result.unwrap();
+        ended += 1;
+        let (offset, data) = in_flight.remove(&completion.ticket).expect("it ends once");
+        match completion.command.command {
+            CommandType::READ => assert!(completion.buffer == data, "seed {seed}: wrong data at {offset}"),
+            CommandType::WRITE => model.now[offset as usize..][..data.len()].copy_from_slice(&data),
+            _ => {}
+        }
+        if ended >= next_kill && kills < KILLS {
+            kills += 1;
+            next_kill = ended + rng.u64(1..40);
+            server.rise();
+        }
+    }
+    client.flush().unwrap();
+    // What was flushed is safe, however the server ends.
+    server.kill();
+    model.check(&server, seed);
+    assert!(ended > 200, "seed {seed}: only {ended} requests");
+}
+
+impl Model {
+    fn part(&self, offset: u64, length: usize) -> Vec<u8> {
+        self.now[offset as usize..][..length].to_vec()
+    }
+
+    fn check(&self, server: &Phoenix, seed: u64) {
+        let mut disk = vec![0; SIZE as usize];
+        server.file().read_exact_at(&mut disk, 0).unwrap();
+        let differs = self.now.iter().zip(&disk).position(|(expected, found)| expected != found);
+        assert_eq!(differs, None, "seed {seed}: where the disk is not as it was written");
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_dozens_of_times_leaves_no_trace_in_a_queue() {
+    must_end(|| one_thread_with_a_queue(1, false));
+}
+
+#[test]
+fn a_server_that_loses_what_was_not_flushed_loses_nothing_that_was_answered() {
+    must_end(|| one_thread_with_a_queue(2, true));
+}
+
+/// Each thread has a part of the disk to itself, and knows what is in it.
+fn worker(client: &Client, seed: u64, part: u64, enough: &AtomicBool) -> Vec<u8> {
+    let mut rng = Rng::with_seed(seed);
+    let length = SIZE / 4;
+    let mut own = vec![0; length as usize];
+    while !enough.load(Ordering::Relaxed) {
+        let at = rng.usize(..own.len() - 5000);
+        let size = rng.usize(1..5000);
+        match rng.u8(..8) {
+            0 => client.flush().unwrap(),
+            1 => {
+                client.write_zeroes(part * length + at as u64, size as u64).unwrap();
+                own[at..at + size].fill(0);
+            }
+            2 | 3 => {
+                let mut buffer = vec![0; size];
+                client.read_at(&mut buffer, part * length + at as u64).unwrap();
+                assert!(buffer == own[at..at + size], "seed {seed}: wrong data");
+            }
+            _ => {
+                let data: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(size).collect();
+                client.write_at(&data, part * length + at as u64).unwrap();
+                own[at..at + size].copy_from_slice(&data);
+            }
+        }
+    }
+    client.flush().unwrap();
+    own
+}
+
+#[test]
+fn threads_that_share_a_client_see_nothing_of_dozens_of_kills() {
+    let Some(mut server) = Phoenix::new(SIZE, true) else { return };
+    server.start();
+    let client = options().connect(&server.uri()).unwrap();
+    let disk = must_end(move || {
+        let enough = Arc::new(AtomicBool::new(false));
+        let workers: Vec<_> = (0..4)
+            .map(|part| {
+                let (client, enough) = (client.clone(), enough.clone());
+                std::thread::spawn(move || worker(&client, 100 + part, part, &enough))
+            })
+            .collect();
+        for _ in 0..KILLS {
+            server.rise();
+            // Some requests get through before the next kill.
+            let mut probe = [0; 512];
+            for _ in 0..8 {
+                client.read_at(&mut probe, 0).unwrap();
+            }
+        }
+        enough.store(true, Ordering::Relaxed);
+        let expected: Vec<u8> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+        server.kill();
+        let mut disk = vec![0; SIZE as usize];
+        server.file().read_exact_at(&mut disk, 0).unwrap();
+        (expected, disk)
+    });
+    assert!(disk.0 == disk.1, "the disk is not as it was written");
+}
