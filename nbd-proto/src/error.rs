@@ -70,3 +70,20 @@ pub enum Ended {
         reason: String,
     },
 }
+
+/// Keeps the list of variants whole by which `tests/errors` provokes each of them. Elsewhere these enums, which may grow,
+/// cannot be matched on exhaustively.
+#[cfg(test)]
+mod variants {
+    use super::{CommandError, Ended, Error, InvalidMessage, PeerMisbehaved, Refused, TlsUnavailable, Unavailable};
+    use crate::uri::UriError;
+
+    macro_rules! variants {
+        ($($error:ident { $($variant:ident),+ })+) => {
+            $(const _: fn(&$error) = |error| match error {
+                $($error::$variant { .. } => {})+
+            };)+
+        };
+    }
+    include!("../tests/errors/variants.rs");
+}

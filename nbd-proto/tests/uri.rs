@@ -533,3 +533,42 @@ proptest! {
         check(&changed.iter().collect::<String>());
     }
 }
+
+#[test]
+fn a_uri_is_read_from_text_like_other_values() {
+    assert_eq!("nbds://h/disk".parse(), NbdUri::parse("nbds://h/disk"));
+    assert_eq!("nbd:".parse::<NbdUri>(), NbdUri::parse("nbd:"));
+}
+
+/// As a resolver takes them: without the brackets and escapes of a URI.
+#[test]
+fn hosts_are_shown_bare() {
+    for text in ["example.com", "127.0.0.1", "::1", "fe80::1%eth0"] {
+        assert_eq!(text.parse::<Host>().unwrap().to_string(), text);
+    }
+}
+
+#[test]
+fn kinds_of_tls_are_shown_as_they_are_written() {
+    for kind in [TlsType::Anonymous, TlsType::X509, TlsType::Psk] {
+        let uri = NbdUri::parse(&format!("nbds://h/?tls-type={kind}")).unwrap();
+        assert_eq!(uri.tls_type(), Some(kind));
+    }
+}
+
+#[test]
+fn a_part_that_is_empty_or_no_text_is_named() {
+    for (text, part) in [
+        ("nbd://%ff@h/", "the user must be UTF-8"),
+        ("nbd://h%00/", "the host has a NUL"),
+        ("nbd://h/a%00", "the export name has a NUL"),
+        ("nbd://h/?x-%ff=1", "the name of a parameter must be UTF-8"),
+        ("nbd+unix:///?socket=", "the value of socket is empty"),
+        ("nbds://h/?tls-hostname=%ff", "the value of tls-hostname must be UTF-8"),
+        ("nbds://h/?tls-certificates=", "the value of tls-certificates is empty"),
+        ("nbds://h/?tls-psk-file=a%00", "the value of tls-psk-file has a NUL"),
+    ] {
+        let message = NbdUri::parse(text).unwrap_err().to_string();
+        assert!(message.starts_with(part), "{text}: {message}");
+    }
+}

@@ -53,7 +53,7 @@ pub enum Refused {
         command: CommandType,
     },
     /// A command flag that does not go with the command, or that the server does not offer.
-    #[error("{command} may not carry the flags {flags:?} here")]
+    #[error("{command} may not carry the flags {} here", names(*.flags))]
     Flags {
         /// The command.
         command: CommandType,
@@ -121,6 +121,13 @@ pub enum Refused {
         /// The context.
         context: ContextId,
     },
+}
+
+fn names(flags: CommandFlags) -> String {
+    let mut names = String::new();
+    // Only a writer that fails makes this fail.
+    let _ = bitflags::parser::to_writer(&flags, &mut names);
+    names
 }
 
 /// How one command failed.

@@ -85,10 +85,10 @@ pub enum InvalidMessage {
         sizes: BlockSizes,
     },
     /// A hole of no bytes.
-    #[error("a hole of length 0")]
+    #[error("a hole of length 0 came; it must be 1 byte at least")]
     EmptyHole,
     /// An extent of no bytes.
-    #[error("an extent of length 0 in metadata context {context}")]
+    #[error("an extent of length 0 came in metadata context {context}; it must be 1 byte at least")]
     EmptyExtent {
         /// The context.
         context: ContextId,
@@ -102,7 +102,7 @@ pub enum InvalidMessage {
         count: u32,
     },
     /// An error chunk that says "no error".
-    #[error("an error chunk ({chunk}) with error number 0")]
+    #[error("an error chunk ({chunk}) came with error number 0, which stands for success")]
     ErrorChunkWithoutError {
         /// The type of the chunk.
         chunk: ChunkType,

@@ -155,7 +155,7 @@ pub enum PeerMisbehaved {
         command: CommandType,
     },
     /// A chunk that the command cannot bring.
-    #[error("{chunk} came in answer to {command}")]
+    #[error("{chunk} came in answer to {command}, which does not bring it")]
     WrongChunk {
         /// The command.
         command: CommandType,

@@ -1,6 +1,6 @@
 //! What both whole flows do first: TLS, then the richest reply style that server and caller agree on.
 
-use super::{ClientHandshake, HandshakeStyle, ReplyStyle, TlsPolicy};
+use super::{ClientHandshake, ReplyStyle, TlsPolicy};
 use crate::error::{Error, Refusal, TlsUnavailable, Unavailable};
 use crate::wire::number::{OptionCode, ReplyType};
 use crate::wire::option::OptionRequest;
@@ -19,11 +19,9 @@ impl Preamble {
         Self { policy, starttls: policy != TlsPolicy::Off, extended_headers, structured_replies }
     }
 
-    /// The next option of the preamble, `None` when it is through.
+    /// The next option of the preamble, `None` when it is through. Asked in fixed newstyle only: no other style lets a
+    /// client choose.
     pub(super) fn next(&mut self, handshake: &ClientHandshake) -> Option<OptionRequest<'static>> {
-        if handshake.style() != HandshakeStyle::FixedNewstyle {
-            return None;
-        }
         if core::mem::take(&mut self.starttls) {
             return Some(OptionRequest::StartTls);
         }

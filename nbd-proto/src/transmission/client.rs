@@ -300,18 +300,17 @@ impl Client {
         if let Some(event) = self.done() {
             return Ok(Advance::event(0, event));
         }
-        if self.over.is_none() {
-            let hook = &mut self.hook;
-            let seen = |command, header| hook.observe(|| Observation::Reply { command, header });
-            match self.receiver.input(input, &mut self.table, &self.facts, seen) {
-                Ok(advance) => return Ok(advance),
-                Err(error) => self.end(error),
-            }
+        if let Some(error) = &self.over {
+            return Err(error.clone());
         }
-        match (self.done(), &self.over) {
-            (Some(event), _) => Ok(Advance::event(0, event)),
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) => Ok(Advance::NOTHING),
+        let hook = &mut self.hook;
+        let seen = |command, header| hook.observe(|| Observation::Reply { command, header });
+        match self.receiver.input(input, &mut self.table, &self.facts, seen) {
+            Ok(advance) => Ok(advance),
+            Err(error) => {
+                self.end(error.clone());
+                self.done().map_or(Err(error), |event| Ok(Advance::event(0, event)))
+            }
         }
     }
 

@@ -205,15 +205,15 @@ impl Receiver {
                 let whole = Descriptors::new(width, bytes);
                 let command = table.request(slot).command;
                 let rules = ExtentRules::new(&command, context, facts);
-                let (sound, reach) = rules.longest_sound(whole.clone(), reach)?;
+                let (sound, reached) = rules.longest_sound(whole.clone(), reach)?;
                 if sound == 0 {
                     Advance::NOTHING
                 } else {
                     let consumed = sound as usize * width.descriptor();
-                    let offset = command.offset.saturating_add(self.reach());
+                    let offset = command.offset.saturating_add(reach);
                     let descriptors = Descriptors::new(width, &bytes[..consumed]);
                     let left = left - sound;
-                    self.state = Await::Extents { slot, context, width, left, reach, last };
+                    self.state = Await::Extents { slot, context, width, left, reach: reached, last };
                     if left == 0 {
                         self.end_chunk(slot, last, table);
                     }
@@ -227,13 +227,6 @@ impl Receiver {
             self.inside = advance.event.is_none() && advance.consumed < input.len();
         }
         Ok(advance)
-    }
-
-    fn reach(&self) -> u64 {
-        match self.state {
-            Await::Extents { reach, .. } => reach,
-            _ => 0,
-        }
     }
 
     fn data<'a>(

@@ -158,22 +158,21 @@ impl Server {
         if let Some(event) = self.done() {
             return Ok(Advance::event(0, event));
         }
-        if self.over.is_none() {
-            match self.step(input) {
-                Ok(advance) => {
-                    // An empty input says nothing about bytes that were not consumed.
-                    if !input.is_empty() {
-                        self.inside = advance.event.is_none() && advance.consumed < input.len();
-                    }
-                    return Ok(advance);
-                }
-                Err(error) => self.end(error),
-            }
+        if let Some(error) = &self.over {
+            return Err(error.clone());
         }
-        match (self.done(), &self.over) {
-            (Some(event), _) => Ok(Advance::event(0, event)),
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) => Ok(Advance::NOTHING),
+        match self.step(input) {
+            Ok(advance) => {
+                // An empty input says nothing about bytes that were not consumed.
+                if !input.is_empty() {
+                    self.inside = advance.event.is_none() && advance.consumed < input.len();
+                }
+                Ok(advance)
+            }
+            Err(error) => {
+                self.end(error.clone());
+                self.done().map_or(Err(error), |event| Ok(Advance::event(0, event)))
+            }
         }
     }
 

@@ -222,4 +222,13 @@ mod tests {
         assert_eq!(ErrorValue(111).known(), ErrorValue::EINVAL);
         assert_eq!(ErrorValue::ENOSPC.known(), ErrorValue::ENOSPC);
     }
+
+    #[test]
+    fn each_error_that_is_known_has_a_meaning_of_its_own() {
+        let known = [1, 5, 12, 22, 28, 75, 95, 108].map(|number| ErrorValue(number).meaning());
+        for (at, meaning) in known.iter().enumerate() {
+            assert!(!known[..at].contains(meaning) && *meaning != ErrorValue(2).meaning(), "{meaning}");
+        }
+        assert_eq!(ErrorValue::EPERM.meaning(), "operation not permitted");
+    }
 }

@@ -291,3 +291,16 @@ fn an_oldstyle_greeting_leaves_nothing_to_choose() {
     }
     assert_eq!(engine.handshake.finish().unwrap().info.size, 12);
 }
+
+#[test]
+fn more_queries_than_a_message_holds_are_refused() {
+    let mut engine = Engine::fixed(TlsPolicy::Off);
+    engine.agree(&OptionRequest::StructuredReply);
+    // Each takes 4100 bytes, and all together more than the 32 bits of the payload's length can say.
+    let longest = "x".repeat(4096);
+    let queries = vec![&longest[..]; (u32::MAX / 4100) as usize + 1];
+    assert_eq!(
+        engine.handshake.choose(&set("", &queries), &mut Vec::new()),
+        Err(Refused::TooMany { field: Field::Queries })
+    );
+}

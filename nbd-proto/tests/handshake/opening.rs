@@ -200,3 +200,11 @@ fn a_greeting_is_all_of_ihaveopt_and_flags() {
     let advance = engine.handshake.input(&hello, &mut out).unwrap();
     assert_eq!((advance.consumed, advance.event, out), (0, None, Vec::new()));
 }
+
+#[test]
+fn styles_are_shown_as_the_specification_calls_them() {
+    let styles = [HandshakeStyle::Oldstyle, HandshakeStyle::Newstyle, HandshakeStyle::FixedNewstyle];
+    assert_eq!(styles.map(|style| style.to_string()), ["oldstyle", "newstyle", "fixed newstyle"]);
+    let styles = [ReplyStyle::Simple, ReplyStyle::Structured, ReplyStyle::Extended];
+    assert_eq!(styles.map(|style| style.to_string()), ["simple", "structured", "extended"]);
+}

@@ -20,4 +20,5 @@ mod random;
 mod refused;
 mod replies;
 mod requests;
+mod status;
 mod tolerance;

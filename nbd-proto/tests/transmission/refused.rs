@@ -2,7 +2,7 @@
 
 use nbd_proto::error::Refused;
 use nbd_proto::handshake::ReplyStyle;
-use nbd_proto::transmission::{Checks, Command};
+use nbd_proto::transmission::{Checks, ClientSettings, Command};
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
 use nbd_proto::wire::info::BlockSizes;
 use nbd_proto::wire::number::{CommandType, ContextId};
@@ -300,4 +300,11 @@ fn a_refusal_leaves_the_connection_as_it_was() {
     assert_eq!((link.outbound(), link.client.in_flight()), (outbound, 1));
     let after = link.queue(Command::flush());
     assert_ne!(before, after);
+}
+
+#[test]
+fn every_rule_is_on_unless_the_caller_turns_it_off() {
+    assert_eq!(Checks::default(), Checks::all());
+    let settings = ClientSettings::default();
+    assert_eq!(settings, settings.with_checks(Checks::default()));
 }

@@ -236,3 +236,15 @@ fn the_payload_flag_is_never_sent_without_a_payload() {
         }
     }
 }
+
+#[test]
+fn cookies_in_flight_have_slots_of_their_own_below_the_limit() {
+    for style in STYLES {
+        let mut setup = Setup::new(style);
+        setup.settings = setup.settings.with_max_in_flight(5);
+        let mut link = setup.link();
+        let mut slots: Vec<_> = (0..5).map(|_| link.submit(Command::flush()).slot()).collect();
+        slots.sort_unstable();
+        assert_eq!(slots, [0, 1, 2, 3, 4]);
+    }
+}

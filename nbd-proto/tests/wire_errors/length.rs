@@ -310,3 +310,17 @@ fn error_chunk_with_bytes_behind() {
     let golden = octets("00000005 0001 'a' 0000000000001000 00");
     assert_eq!(Chunk::parse(ChunkType::ERROR_OFFSET, &golden), Err(error));
 }
+
+#[test]
+fn a_rule_holds_for_the_lengths_it_names_and_for_no_other() {
+    for (rule, words, lengths) in [
+        (Expected::Exactly(8), "exactly 8", &[8][..]),
+        (Expected::AtLeast(18), "at least 18", &[18, 19, 20]),
+        (Expected::Between(3, 5), "3 to 5", &[3, 4, 5]),
+        (Expected::Multiple { base: 4, of: 8 }, "4 and a multiple of 8", &[4, 12, 20]),
+        (Expected::PositiveMultiple { base: 4, of: 8 }, "4 and a positive multiple of 8", &[12, 20]),
+    ] {
+        assert_eq!(rule.to_string(), words);
+        assert_eq!((0..=20).filter(|length| rule.holds(*length)).collect::<Vec<u64>>(), lengths, "{words}");
+    }
+}

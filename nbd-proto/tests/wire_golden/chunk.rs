@@ -195,3 +195,11 @@ fn the_other_width_is_told_by_the_length() {
     assert_eq!(Chunk::parse(ChunkType::BLOCK_STATUS, &wide), wrong(4, 8, 24));
     assert_eq!(Chunk::parse(ChunkType::BLOCK_STATUS_EXT, &narrow), wrong(8, 16, 20));
 }
+
+#[test]
+fn descriptors_are_shown_one_by_one() {
+    let bytes = octets("00000200 00000000 00000400 00000003");
+    let shown = format!("{:?}", Descriptors::new(Width::Bits32, &bytes));
+    let one = |length, flags| format!("{:?}", Descriptor { length, flags });
+    assert_eq!(shown, format!("[{}, {}]", one(512, 0), one(1024, 3)));
+}

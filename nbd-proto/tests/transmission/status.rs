@@ -1,0 +1,41 @@
+//! A block status that is collected as a whole.
+
+use nbd_proto::transmission::{Command, ContextExtents, Event, Extent};
+
+use crate::harness::{BASE, BITMAP, CHUNKED, link};
+use crate::server::{LAST, MORE};
+
+#[test]
+fn each_context_has_its_extents_in_one_list_in_the_order_in_which_they_spoke() {
+    for style in CHUNKED {
+        let mut link = link(style);
+        let cookie = link.submit(Command::block_status(4096, 4096));
+        let bitmap = link.status(cookie, MORE, BITMAP, &[(512, 1), (1024, 0), (512, 1)]);
+        let base = link.status(cookie, LAST, BASE, &[(4096, 3)]);
+        let all = [bitmap, base].concat();
+        // The first chunk comes in two pieces, so that a context speaks twice.
+        let header = all.len() - link.status(cookie, LAST, BASE, &[(4096, 3)]).len();
+        let cut = header - if style == nbd_proto::handshake::ReplyStyle::Extended { 16 } else { 8 };
+        let (mut from, mut collected, mut brought) = (0, Vec::new(), 0);
+        for to in [cut, all.len()] {
+            loop {
+                let advance = link.client.input(&all[from..to]).unwrap();
+                from += advance.consumed;
+                match advance.event {
+                    Some(Event::Extents { context, extents, .. }) => {
+                        ContextExtents::collect(&mut collected, context, extents);
+                        brought += 1;
+                    }
+                    Some(Event::Done { result, .. }) => assert_eq!(result, Ok(())),
+                    None if advance.consumed == 0 => break,
+                    other => assert_eq!(other, None),
+                }
+            }
+        }
+        let extent = |offset, length, flags| Extent { offset, length, flags };
+        let bitmap = vec![extent(4096, 512, 1), extent(4608, 1024, 0), extent(5632, 512, 1)];
+        let bitmap = ContextExtents { context: BITMAP, extents: bitmap };
+        let base = ContextExtents { context: BASE, extents: vec![extent(4096, 4096, 3)] };
+        assert_eq!((collected, brought), (vec![bitmap, base], 3));
+    }
+}
