@@ -88,13 +88,16 @@ impl Play {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("socket")).unwrap();
         let thread = thread::spawn(move || {
-            let more = |number| {
+            let mut number = 0;
+            loop {
                 let mut stream = listener.accept().unwrap().0;
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 stream.write_all(&oldstyle_greeting(SIZE, FLAGS)).unwrap();
-                act(number, &mut Act(stream))
-            };
-            (0..).map(more).find(|more| !more);
+                if !act(number, &mut Act(stream)) {
+                    break;
+                }
+                number += 1;
+            }
         });
         Self { dir, thread: Some(thread) }
     }
