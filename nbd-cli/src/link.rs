@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use nbd_driver_std::{Client, ConnectOptions};
+use nbd_driver_std::{Client, ConnectOptions, Reconnect, ReconnectEvent};
 use nbd_proto::handshake::Listing;
 use nbd_proto::text::Escaped;
 use nbd_proto::uri::NbdUri;
+
+use crate::report;
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LinkArgs {
@@ -33,6 +35,16 @@ impl LinkArgs {
                 .request_timeout(timeout),
         }
     }
+}
+
+/// Tries for so long to connect anew, and tells the user of it.
+pub(crate) fn reconnect(time: Duration, uri: &NbdUri) -> Reconnect {
+    let name = uri.to_string();
+    Reconnect::new().total_time(Some(time)).on_event(move |event| match event {
+        ReconnectEvent::Lost { error } => report::notice(&format!("{name}: {error}; connecting anew")),
+        ReconnectEvent::Restored { .. } => report::notice(&format!("{name}: connected anew, going on")),
+        _ => {}
+    })
 }
 
 pub(crate) fn parse(uri: &str) -> anyhow::Result<NbdUri> {

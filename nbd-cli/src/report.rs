@@ -75,6 +75,7 @@ fn hint(error: &Error) -> Option<&'static str> {
             _ => None,
         },
         Error::Timeout { .. } => Some(PATIENCE),
+        Error::NotRestored { .. } => Some("--retry=SECONDS sets for how long to try"),
         Error::NoSuchContext { .. } => Some("`nbd info URI` shows the contexts that the server has"),
         Error::Connection(nbd_proto::error::Error::Ended(Ended::GivenUp { reason })) if reason.contains("within") => {
             Some(PATIENCE)

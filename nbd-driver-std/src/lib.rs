@@ -60,7 +60,7 @@ pub use connected::Connected;
 pub use error::Error;
 pub use options::{ConnectOptions, Oversize, Unaligned};
 pub use queue::{Completion, Interrupted, Interrupter, Queue, Rejected, Ticket};
-pub use reconnect::Reconnect;
+pub use reconnect::{Reconnect, ReconnectEvent};
 
 pub use nbd_proto;
 pub use nbd_proto::transmission::ContextExtents;

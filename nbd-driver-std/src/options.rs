@@ -242,9 +242,9 @@ impl ConnectOptions {
     /// Connects to the export that a parsed NBD URI names.
     pub fn connect_uri(&self, uri: &NbdUri) -> Result<Client, Error> {
         let client = self.connect_once(uri)?;
-        Ok(match self.reconnect {
+        Ok(match &self.reconnect {
             None => client,
-            Some(policy) => client.survive(policy, self, uri),
+            Some(policy) => client.survive(policy.clone(), self, uri),
         })
     }
 

@@ -18,6 +18,6 @@ mod queue;
 mod survivor;
 mod table;
 
-pub use policy::Reconnect;
+pub use policy::{Reconnect, ReconnectEvent};
 pub(crate) use queue::{SurvivingInterrupter, SurvivingQueue};
 pub(crate) use survivor::Survivor;

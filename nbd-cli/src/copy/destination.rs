@@ -54,19 +54,14 @@ impl Destination {
             Place::Standard => Ok(Self::Stream(StreamSink::new(output::NAME.to_owned(), Box::new(output::open()?)))),
             Place::Uri(uri) => {
                 let uri = link::parse(uri)?;
-                let options = args
-                    .link
-                    .options(None)
-                    .max_in_flight(args.max_in_flight())
-                    .unaligned(nbd_driver_std::Unaligned::Pad);
-                let client = link::connect(&options, &uri)?;
+                let client = link::connect(&args.options(&uri), &uri)?;
                 if client.is_read_only() {
                     bail!("{uri}: the export is read-only, so nothing can be copied to it; nothing was written");
                 }
                 large_enough(&uri.to_string(), client.size(), size)?;
                 let preferred = client.negotiated().info.block_sizes.map_or(0, |sizes| sizes.preferred.into());
                 let zeroes = ZeroPolicy::new(args, preferred);
-                Ok(Self::Nbd(Box::new(NbdSink::new(client, uri.to_string(), zeroes, args.flush))))
+                Ok(Self::Nbd(Box::new(NbdSink::new(client, uri.to_string(), zeroes, args.flushes()))))
             }
             Place::Path(path) => open_path(path, size, args),
         }

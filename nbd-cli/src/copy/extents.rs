@@ -110,7 +110,15 @@ impl Iterator for OfExport {
 
 /// Whether the connection is over.
 fn is_fatal(error: &Error) -> bool {
-    matches!(error, Error::Connection(_) | Error::Io { .. } | Error::Timeout { .. })
+    matches!(
+        error,
+        Error::Connection(_)
+            | Error::Io { .. }
+            | Error::Timeout { .. }
+            | Error::NotRestored { .. }
+            | Error::Changed(_)
+            | Error::Broken(_)
+    )
 }
 
 /// Of a file, as far as its file system tells.

@@ -16,11 +16,14 @@ mod stream_sink;
 mod zeroes;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use nbd_driver_std::{ConnectOptions, Unaligned};
+use nbd_proto::uri::NbdUri;
 
-use crate::link::LinkArgs;
+use crate::link::{self, LinkArgs};
 use destination::Destination;
 use pipeline::Geometry;
 use place::Place;
@@ -94,6 +97,20 @@ pub(crate) struct CopyArgs {
     #[arg(short = 'R', long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     requests: u32,
 
+    /// Go on when the connection to a server is lost: connect anew, for up to SECONDS (60 if none are given)
+    ///
+    /// What was under way is sent again, and so is what was written but not flushed yet. The export has to be the same
+    /// as before. The destination is flushed at the end, as with --flush.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "60",
+        value_parser = crate::link::seconds
+    )]
+    retry: Option<Duration>,
+
     /// Turn runs of this many zero bytes into holes: a power of two from 512; 0 for never
     ///
     /// The default is 4k, or the destination's preferred block size if that is larger.
@@ -119,6 +136,20 @@ Examples:
   nbd copy nbd://server/disk null:";
 
 impl CopyArgs {
+    /// How servers are reached.
+    fn options(&self, uri: &NbdUri) -> ConnectOptions {
+        let policy = self.retry.map(|time| link::reconnect(time, uri));
+        let options = self.link.options(None).reconnect(policy).max_in_flight(self.max_in_flight());
+        // Blocks at the end of a disk; and in a source, extents that are cut within a block.
+        options.unaligned(Unaligned::Pad)
+    }
+
+    /// Whether the destination is to be flushed at the end. Without it nobody would know what a server that was lost
+    /// has kept.
+    const fn flushes(&self) -> bool {
+        self.flush || self.retry.is_some()
+    }
+
     /// How many requests of this size each side may have in flight, which is also how many buffers there are.
     fn depth(&self, size: u64) -> u32 {
         if self.synchronous {

@@ -31,9 +31,7 @@ impl Source {
             }
             Place::Uri(uri) => {
                 let uri = link::parse(uri)?;
-                // Only for the walk over the extents, which servers may cut within a block.
-                let unaligned = nbd_driver_std::Unaligned::Pad;
-                let mut options = args.link.options(None).max_in_flight(args.max_in_flight()).unaligned(unaligned);
+                let mut options = args.options(&uri);
                 if !args.no_extents {
                     options = options.meta_context(BASE_ALLOCATION);
                 }

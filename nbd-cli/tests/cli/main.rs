@@ -22,6 +22,7 @@ mod info_map;
 mod info_questions;
 mod patience;
 mod raw;
+mod retry;
 mod serve;
 mod serve_arguments;
 mod serve_exports;

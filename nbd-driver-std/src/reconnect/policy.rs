@@ -1,21 +1,61 @@
 //! How hard to try.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nbd_proto::resume::JournalSettings;
+
+use crate::error::Error;
 
 /// What happens when a connection is lost: see [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect).
 ///
 /// The first attempt follows at once; the pause before the second is [`first_delay`](Self::first_delay), and each
 /// after that is twice as long, up to [`max_delay`](Self::max_delay). It begins anew when a connection has proved good:
 /// a command of the caller's has succeeded on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Reconnect {
     first_delay: Duration,
     max_delay: Duration,
     total: Option<Duration>,
     attempts: Option<u32>,
     pub(crate) journal: JournalSettings,
+    listener: Listener,
+}
+
+/// What becomes of the connection, for [`Reconnect::on_event`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReconnectEvent<'a> {
+    /// It is lost.
+    Lost {
+        /// How.
+        error: &'a Error,
+    },
+    /// An attempt to connect anew has failed.
+    Failed {
+        /// How.
+        error: &'a Error,
+        /// How many there were since the loss.
+        attempts: u32,
+    },
+    /// There is a new one, to the same export.
+    Restored {
+        /// How many attempts it took.
+        attempts: u32,
+    },
+}
+
+/// Whoever wants to know.
+#[derive(Clone, Default)]
+struct Listener(Option<Arc<Listen>>);
+
+type Listen = dyn Fn(&ReconnectEvent<'_>) + Send + Sync;
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Listener" } else { "none" })
+    }
 }
 
 impl Default for Reconnect {
@@ -26,6 +66,7 @@ impl Default for Reconnect {
             total: Some(Duration::from_secs(60)),
             attempts: None,
             journal: JournalSettings::default(),
+            listener: Listener::default(),
         }
     }
 }
@@ -71,6 +112,25 @@ impl Reconnect {
     pub fn max_kept(mut self, bytes: u64) -> Self {
         self.journal = self.journal.with_max_kept(bytes);
         self
+    }
+
+    /// Is told when a connection is lost, and what comes of it. It is called by whichever thread moves bytes, while the
+    /// others wait for it: it must be quick, and must not use the client.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&ReconnectEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.listener = Listener(Some(Arc::new(listener)));
+        self
+    }
+
+    pub(crate) fn tell(&self, event: &ReconnectEvent<'_>) {
+        match event {
+            ReconnectEvent::Lost { error } => tracing::warn!(%error, "the connection is lost"),
+            ReconnectEvent::Failed { error, attempts } => tracing::warn!(%error, attempts, "connecting anew failed"),
+            ReconnectEvent::Restored { attempts } => tracing::warn!(attempts, "the connection is restored"),
+        }
+        if let Some(listener) = &self.listener.0 {
+            listener(event);
+        }
     }
 
     pub(crate) fn total(&self) -> Option<Duration> {

@@ -12,7 +12,7 @@ use nbd_proto::wire::number::ContextId;
 
 use super::carrier::{Carrier, Down, Trouble, Up, outcome};
 use super::fate::{Fate, may_pass};
-use super::policy::Reconnect;
+use super::policy::{Reconnect, ReconnectEvent};
 use super::table::{Outcome, Owner, State};
 use crate::baton::Buffer;
 use crate::client::Client;
@@ -219,7 +219,7 @@ impl Survivor {
 
     fn lost(&self, up: Up) -> Carrier {
         let down = up.into_down(|attempts| self.policy.delay(attempts));
-        tracing::warn!(loss = %down.loss, "the connection is lost");
+        self.policy.tell(&ReconnectEvent::Lost { error: &down.loss });
         let mut state = self.lock();
         state.journal.lost();
         state.bell = None;
@@ -248,11 +248,13 @@ impl Survivor {
         }
         down.trouble.attempts += 1;
         let connected = self.options.clone().within(left).connect_once(&self.uri);
+        if let Err(error) = &connected {
+            self.policy.tell(&ReconnectEvent::Failed { error, attempts: down.trouble.attempts });
+        }
         let mut state = self.lock();
         let client = match connected {
             Ok(client) => client,
             Err(error) => {
-                tracing::warn!(%error, attempts = down.trouble.attempts, "connecting anew");
                 let (passes, last) = (may_pass(&error), Arc::new(error));
                 let Trouble { since, attempts } = down.trouble;
                 if !passes || self.policy.is_exhausted(attempts, since.elapsed()) {
@@ -269,7 +271,7 @@ impl Survivor {
             state.end(Fate::Changed(differs));
             return None;
         }
-        tracing::warn!(attempts = down.trouble.attempts, "the connection is restored");
+        self.policy.tell(&ReconnectEvent::Restored { attempts: down.trouble.attempts });
         let queue = client.direct_queue()?;
         let up = Up::new(client, queue, &self.first, Some(down.trouble));
         state.bell = Some(up.bell());

@@ -5,12 +5,12 @@ use std::time::Duration;
 use nbd_driver_std::{ConnectOptions, Error, Reconnect};
 use nbd_testkit::must_end;
 
-use crate::phoenix::{Phoenix, options};
+use crate::phoenix::{Bird, Phoenix, options};
 
 #[test]
 fn an_export_of_another_size_ends_the_client() {
     must_end(|| {
-        let Some(mut server) = Phoenix::new(1 << 16, false) else { return };
+        let Some(mut server) = Phoenix::new(1 << 16, Bird::Nbdkit) else { return };
         server.start();
         let client = options().connect(&server.uri()).unwrap();
         client.write_at(&[1; 512], 0).unwrap();
@@ -29,7 +29,7 @@ fn an_export_of_another_size_ends_the_client() {
 #[test]
 fn a_server_that_stays_away_is_given_up_after_the_attempts_it_was_given() {
     must_end(|| {
-        let Some(mut server) = Phoenix::new(1 << 16, false) else { return };
+        let Some(mut server) = Phoenix::new(1 << 16, Bird::Nbdkit) else { return };
         server.start();
         let policy = Reconnect::new().first_delay(Duration::from_millis(1)).max_attempts(Some(3));
         let client = ConnectOptions::new().reconnect(Some(policy)).connect(&server.uri()).unwrap();

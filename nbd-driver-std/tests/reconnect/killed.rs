@@ -11,7 +11,7 @@ use nbd_driver_std::nbd_proto::wire::number::CommandType;
 use nbd_driver_std::{Client, Ticket};
 use nbd_testkit::must_end;
 
-use crate::phoenix::{Phoenix, options};
+use super::phoenix::{Bird, Phoenix, options};
 
 const SIZE: u64 = 1 << 20;
 const KILLS: usize = 30;
@@ -21,8 +21,8 @@ struct Model {
     now: Vec<u8>,
 }
 
-fn one_thread_with_a_queue(seed: u64, forgetful: bool) {
-    let Some(mut server) = Phoenix::new(SIZE, forgetful) else { return };
+pub(crate) fn one_thread_with_a_queue(seed: u64, bird: Bird) {
+    let Some(mut server) = Phoenix::new(SIZE, bird) else { return };
     server.start();
     let mut rng = Rng::with_seed(seed);
     let client = options().max_in_flight(16).connect(&server.uri()).unwrap();
@@ -90,16 +90,6 @@ impl Model {
     }
 }
 
-#[test]
-fn a_server_that_is_killed_dozens_of_times_leaves_no_trace_in_a_queue() {
-    must_end(|| one_thread_with_a_queue(1, false));
-}
-
-#[test]
-fn a_server_that_loses_what_was_not_flushed_loses_nothing_that_was_answered() {
-    must_end(|| one_thread_with_a_queue(2, true));
-}
-
 /// Each thread has a part of the disk to itself, and knows what is in it.
 fn worker(client: &Client, seed: u64, part: u64, enough: &AtomicBool) -> Vec<u8> {
     let mut rng = Rng::with_seed(seed);
@@ -130,9 +120,8 @@ fn worker(client: &Client, seed: u64, part: u64, enough: &AtomicBool) -> Vec<u8>
     own
 }
 
-#[test]
-fn threads_that_share_a_client_see_nothing_of_dozens_of_kills() {
-    let Some(mut server) = Phoenix::new(SIZE, true) else { return };
+pub(crate) fn threads_that_share_a_client(bird: Bird) {
+    let Some(mut server) = Phoenix::new(SIZE, bird) else { return };
     server.start();
     let client = options().connect(&server.uri()).unwrap();
     let disk = must_end(move || {

@@ -6,6 +6,7 @@
 mod acts;
 mod ends;
 mod killed;
+mod kills;
 mod order;
 mod phoenix;
 mod replay;

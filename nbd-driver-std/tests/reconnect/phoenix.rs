@@ -12,34 +12,56 @@ use nbd_driver_std::{ConnectOptions, Reconnect};
 use nbd_testkit::{HANG, Tool};
 use tempfile::TempDir;
 
-/// nbdkit with a file. What it is sent before a flush is lost with it, where it is `forgetful`.
+/// Which server it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Bird {
+    /// nbdkit with a file.
+    Nbdkit,
+    /// The same, where what it is sent before a flush is lost with it.
+    Forgetful,
+    /// The command `nbd serve` with a file.
+    #[allow(dead_code, reason = "not every test that uses this file has that command")]
+    Ours(PathBuf),
+}
+
+/// A server with a file, at one place.
 pub(crate) struct Phoenix {
     dir: TempDir,
-    forgetful: bool,
+    bird: Bird,
     child: Option<Child>,
 }
 
 impl Phoenix {
     /// Not started yet. `None` where there is no nbdkit.
-    pub(crate) fn new(size: u64, forgetful: bool) -> Option<Self> {
-        Tool::Nbdkit.command()?;
-        let phoenix = Self { dir: tempfile::tempdir().unwrap(), forgetful, child: None };
+    pub(crate) fn new(size: u64, bird: Bird) -> Option<Self> {
+        if !matches!(bird, Bird::Ours(_)) {
+            Tool::Nbdkit.command()?;
+        }
+        let phoenix = Self { dir: tempfile::tempdir().unwrap(), bird, child: None };
         phoenix.file().set_len(size).unwrap();
         Some(phoenix)
     }
 
     pub(crate) fn start(&mut self) {
         let _ = std::fs::remove_file(self.socket());
-        let mut nbdkit = Tool::Nbdkit.command().unwrap();
-        nbdkit.arg("--exit-with-parent").arg("-f").arg("-U").arg(self.socket());
-        if self.forgetful {
-            nbdkit.arg("--filter=cache");
-        }
-        nbdkit.arg("file").arg(self.path());
-        if self.forgetful {
-            nbdkit.arg("cache=writeback");
-        }
-        self.child = Some(spawn(&mut nbdkit));
+        let mut command = match &self.bird {
+            Bird::Ours(program) => {
+                let mut command = Command::new(program);
+                command.args(["serve", "--unix"]).arg(self.socket()).arg(format!("file:{}", self.path().display()));
+                command
+            }
+            Bird::Nbdkit | Bird::Forgetful => {
+                let mut command = Tool::Nbdkit.command().unwrap();
+                command.arg("--exit-with-parent").arg("-f").arg("-U").arg(self.socket());
+                if matches!(self.bird, Bird::Forgetful) {
+                    command.arg("--filter=cache").arg("file").arg(self.path()).arg("cache=writeback");
+                } else {
+                    command.arg("file").arg(self.path());
+                }
+                command
+            }
+        };
+        self.child = Some(spawn(&mut command));
         await_greeting(&self.socket());
     }
 

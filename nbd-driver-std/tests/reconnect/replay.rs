@@ -3,7 +3,7 @@
 use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
 use nbd_testkit::must_end;
 
-use crate::phoenix::{Phoenix, options};
+use crate::phoenix::{Bird, Phoenix, options};
 
 fn read(client: &nbd_driver_std::Client, offset: u64) -> [u8; 512] {
     let mut buffer = [0; 512];
@@ -14,7 +14,7 @@ fn read(client: &nbd_driver_std::Client, offset: u64) -> [u8; 512] {
 #[test]
 fn what_was_answered_but_not_flushed_is_written_again_before_a_read() {
     must_end(|| {
-        let Some(mut server) = Phoenix::new(1 << 16, true) else { return };
+        let Some(mut server) = Phoenix::new(1 << 16, Bird::Forgetful) else { return };
         server.start();
         let client = options().connect(&server.uri()).unwrap();
         client.write_at(&[1; 512], 0).unwrap();
@@ -37,7 +37,7 @@ fn what_was_answered_but_not_flushed_is_written_again_before_a_read() {
 #[test]
 fn what_was_written_through_stays_over_what_was_not() {
     must_end(|| {
-        let Some(mut server) = Phoenix::new(1 << 16, true) else { return };
+        let Some(mut server) = Phoenix::new(1 << 16, Bird::Forgetful) else { return };
         server.start();
         let client = options().connect(&server.uri()).unwrap();
         client.write_at(&[1; 512], 0).unwrap();
@@ -51,7 +51,7 @@ fn what_was_written_through_stays_over_what_was_not() {
 #[test]
 fn a_shutdown_restores_what_the_server_has_lost() {
     must_end(|| {
-        let Some(mut server) = Phoenix::new(1 << 16, true) else { return };
+        let Some(mut server) = Phoenix::new(1 << 16, Bird::Forgetful) else { return };
         server.start();
         let client = options().connect(&server.uri()).unwrap();
         client.write_at(&[7; 512], 512).unwrap();
@@ -71,7 +71,7 @@ fn a_shutdown_restores_what_the_server_has_lost() {
 #[test]
 fn little_is_kept_where_little_may_be() {
     must_end(|| {
-        let Some(mut server) = Phoenix::new(1 << 20, true) else { return };
+        let Some(mut server) = Phoenix::new(1 << 20, Bird::Forgetful) else { return };
         server.start();
         let policy = nbd_driver_std::Reconnect::new().max_kept(8192);
         let client = options().reconnect(Some(policy)).connect(&server.uri()).unwrap();

@@ -1,0 +1,62 @@
+//! When a copy fails all the same.
+
+use std::io::Read as _;
+use std::process::Stdio;
+
+use nbd_testkit::must_end;
+
+use super::ours::ours;
+use super::phoenix::Phoenix;
+use crate::common::{Run, command};
+
+const LENGTH: u64 = 4 << 20;
+
+/// Copies from a server that something happens to when a tenth has come.
+fn copy(retry: &[&str], happens: impl FnOnce(&mut Phoenix)) -> Run {
+    let mut server = Phoenix::new(LENGTH, ours()).unwrap();
+    server.start();
+    let mut copy = command()
+        .arg("copy")
+        .args(retry)
+        .args(["--no-extents", "--request-size=4k", "--requests=1", &server.uri(), "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = copy.stdout.take().unwrap();
+    output.read_exact(&mut vec![0; LENGTH as usize / 10]).unwrap();
+    happens(&mut server);
+    output.read_to_end(&mut Vec::new()).unwrap();
+    copy.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn without_the_option_the_first_loss_is_the_end() {
+    must_end(|| {
+        let error = copy(&[], Phoenix::rise).failure();
+        assert!(error.contains("reading"), "{error}");
+    });
+}
+
+#[test]
+fn an_export_that_has_changed_is_not_read_on() {
+    must_end(|| {
+        let run = copy(&["--retry"], |server| {
+            server.kill();
+            server.file().set_len(LENGTH / 2).unwrap();
+            server.start();
+        });
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.errors.contains("the export had 4194304 bytes, and now has 2097152"), "{run:?}");
+    });
+}
+
+#[test]
+fn a_server_that_stays_away_is_waited_for_as_long_as_was_said() {
+    must_end(|| {
+        let run = copy(&["--retry=0.5"], Phoenix::kill);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        let last = run.errors.lines().last().unwrap();
+        assert!(last.contains("attempts in") && last.contains("--retry=SECONDS"), "{run:?}");
+    });
+}
