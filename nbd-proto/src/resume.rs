@@ -24,8 +24,19 @@
 //! - Once the caller has seen an effect, it stays: what is on the disk again after a loss holds all changes that were
 //!   told, in their order, before anything else is sent; and a read waits for changes before it that may have had an
 //!   effect on a connection that is gone.
+//! - What was written through (FUA) stays: the journal flushes before it where it would lie over a change that is kept,
+//!   so that nothing is ever sent again below it.
 //! - A flush succeeds only if each change that was told before it was submitted had been done, or done again, on the
 //!   connection that flushed.
+//!
+//! # What is assumed
+//!
+//! A server that has lost a connection lets go of what came on it before it carries out anything of the next. One that
+//! was restarted does. One that goes on could, in principle, be held up with a write of the old connection and carry it
+//! out behind a later one of the new, and the protocol has nothing to forbid it. So a time-out of requests should be
+//! longer than the server's storage may take.
+//!
+//! Others who write to the same export at the same time may see a change undone and done again.
 //!
 //! A server that offers no `FLUSH` never says what is safe. Then nothing is kept, and a change that was told may be
 //! lost with the server's memory, as it may without all this.

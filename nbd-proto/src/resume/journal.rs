@@ -112,8 +112,8 @@ pub struct Journal {
     replaying: BTreeMap<EntryId, Command>,
     /// How many flushes are on the connection.
     flushing: usize,
-    /// Whether a change waits for room.
-    starved: bool,
+    /// Whether a change waits for what is kept to be safe.
+    flush_wanted: bool,
     released: VecDeque<EntryId>,
 }
 
@@ -137,7 +137,7 @@ impl Journal {
             replay: VecDeque::new(),
             replaying: BTreeMap::new(),
             flushing: 0,
-            starved: false,
+            flush_wanted: false,
             released: VecDeque::new(),
         }
     }
@@ -188,7 +188,7 @@ impl Journal {
         }
         match self.first_that_fits() {
             Some(id) => self.send(id),
-            // A change waits for room that a flush makes.
+            // A change waits for a flush.
             None if self.needs_flush() => self.next_to_send(),
             None => None,
         }
@@ -260,7 +260,7 @@ impl Journal {
     pub fn lost(&mut self) {
         self.connected = false;
         self.flushing = 0;
-        self.starved = false;
+        self.flush_wanted = false;
         self.ready.clear();
         self.replaying.clear();
         self.replay = self.kept.keys().copied().collect();
@@ -329,31 +329,43 @@ impl Journal {
     }
 
     fn needs_flush(&self) -> bool {
-        let kept = !self.kept.is_empty() && (self.starved || self.kept_weight >= self.max_kept / 2);
+        let kept = !self.kept.is_empty() && (self.flush_wanted || self.kept_weight >= self.max_kept / 2);
         self.flushes && kept && self.flushing == 0
     }
 
     /// The first command that may be sent. A change that finds no room keeps its turn before all other changes.
+    ///
+    /// What is written through waits until nothing below it is kept: sending that again would bring it to the top of
+    /// what is safe.
     fn first_that_fits(&mut self) -> Option<EntryId> {
-        self.starved = false;
+        self.flush_wanted = false;
+        let mut starved = false;
         for &id in &self.ready {
             let Some(entry) = self.active.get(&id) else { continue };
-            let heavy = self.flushes && changes(&entry.command);
-            let before = self.kept_weight + self.sent_weight;
-            let fits = before == 0 || before.saturating_add(weight(&entry.command)) <= self.max_kept;
-            if !heavy || fits && !self.starved {
+            if !self.flushes || !changes(&entry.command) {
                 return Some(id);
             }
-            self.starved = true;
+            let before = self.kept_weight + self.sent_weight;
+            let fits = before == 0 || before.saturating_add(weight(&entry.command)) <= self.max_kept;
+            let covers =
+                self.is_safe(&entry.command) && self.kept.values().any(|kept| overlap(&kept.command, &entry.command));
+            if fits && !starved && !covers {
+                return Some(id);
+            }
+            starved |= !fits;
+            self.flush_wanted = true;
         }
         None
     }
 
-    /// Not where nothing will ever say that it is safe, nor what is safe already. But what was written through lies
-    /// over what is kept: sending only that again would bring it back to the top.
+    /// Not where nothing will ever say that it is safe, nor what is safe already.
     fn is_worth_keeping(&self, command: &Command) -> bool {
-        let safe = self.writes_through && command.flags.contains(CommandFlags::FUA);
-        self.flushes && changes(command) && (!safe || self.kept.values().any(|kept| overlap(&kept.command, command)))
+        self.flushes && changes(command) && !self.is_safe(command)
+    }
+
+    /// Whether a change is safe as soon as it has succeeded.
+    fn is_safe(&self, command: &Command) -> bool {
+        self.writes_through && command.flags.contains(CommandFlags::FUA)
     }
 
     /// A flush that was sent then has succeeded.

@@ -83,6 +83,16 @@ impl ClientSide {
         }
     }
 
+    /// The answers do not come in time.
+    pub(crate) fn give_up(&mut self, ledger: &mut Ledger) {
+        match &mut self.phase {
+            Phase::Handshake(_) => self.phase = Phase::Over,
+            Phase::Transmission(client) => client.give_up("nothing came in time"),
+            Phase::Over => {}
+        }
+        self.poll(ledger);
+    }
+
     /// Takes up to `most` bytes that are to go out.
     pub(crate) fn take_output(&mut self, most: usize, ledger: &mut Ledger) -> Vec<u8> {
         if !self.out.is_empty() {
@@ -182,6 +192,7 @@ fn see(event: Event<'_>, calls: &mut BTreeMap<Cookie, Call>, size: u64, ledger: 
         Event::Done { cookie, result } => {
             let call = calls.remove(&cookie).expect("a Done for a command that is not in flight");
             judge(&call, &result, size, ledger);
+            ledger.ended.push((call.number, result, call.buffer));
         }
     }
 }

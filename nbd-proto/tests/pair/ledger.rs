@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use nbd_proto::error::CommandError;
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::chunk::Descriptor;
 use nbd_proto::wire::number::ErrorValue;
@@ -16,6 +17,8 @@ pub(crate) struct Ledger {
     pub(crate) shutting_down: bool,
     /// How many commands ended without an answer, because the connection did.
     pub(crate) cut_off: usize,
+    /// What has ended since somebody looked: which, how, and with what in the buffer.
+    pub(crate) ended: Vec<(usize, Result<(), CommandError>, Vec<u8>)>,
 }
 
 pub(crate) struct Entry {

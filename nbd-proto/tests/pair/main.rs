@@ -8,12 +8,15 @@
 )]
 
 mod client;
+mod history;
 mod ledger;
 mod oracle;
 mod pump;
 mod random;
+mod reconnecting;
 mod scripts;
 mod server;
 mod simulation;
+mod store;
 mod wire;
 mod world;

@@ -147,13 +147,20 @@ impl ServerSide {
         self.requests.iter().find(is_open).map(|(id, _)| *id)
     }
 
-    /// Serves one of the requests that are due, or fails it; or fails a write in the midst of its payload.
-    pub(crate) fn serve(&mut self, which: usize, failure: Option<ErrorValue>, disk: &mut [u8], ledger: &mut Ledger) {
+    /// Serves one of the requests that are due, or fails it; or fails a write in the midst of its payload. Returns what
+    /// has been carried out.
+    pub(crate) fn serve(
+        &mut self,
+        which: usize,
+        failure: Option<ErrorValue>,
+        disk: &mut [u8],
+        ledger: &mut Ledger,
+    ) -> Option<Request> {
         let early = if failure.is_some() && which % 2 == 0 { self.receiving(ledger) } else { None };
-        let Phase::Transmission(server) = &mut self.phase else { return };
+        let Phase::Transmission(server) = &mut self.phase else { return None };
         let id = match early {
             Some(id) => id,
-            None if self.due.is_empty() => return,
+            None if self.due.is_empty() => return None,
             None => self.due.swap_remove(which % self.due.len()),
         };
         let pending = self.requests.get_mut(&id).unwrap();
@@ -165,8 +172,9 @@ impl ServerSide {
             server.fail(id, &Failure { error, message: "the backend is unwell", offset: at }).unwrap();
             entry.answer = Some(Answer::Error(error));
             self.poll(ledger);
-            return;
+            return None;
         }
+        let request = pending.request;
         entry.answer = Some(match command {
             CommandType::READ => {
                 let data = &disk[range];
@@ -209,6 +217,7 @@ impl ServerSide {
             }
         });
         self.poll(ledger);
+        Some(request)
     }
 
     fn poll(&mut self, ledger: &mut Ledger) {

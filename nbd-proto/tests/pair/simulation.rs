@@ -25,6 +25,7 @@ use nbd_proto::wire::number::{CommandType, ErrorValue};
 
 use crate::client::ClientSide;
 use crate::ledger::Ledger;
+use crate::reconnecting;
 use crate::server::ServerSide;
 use crate::wire::Wire;
 use crate::world::{MAXIMUM, SIZE};
@@ -273,32 +274,39 @@ impl Drop for Tell {
     }
 }
 
+/// Runs what a seed means: of each two the second is a client that replaces its connections. Returns how many
+/// connections there were.
+fn simulate(seed: u64) -> u64 {
+    let _tell = Tell(seed);
+    if seed % 2 == 1 {
+        return reconnecting::run(seed);
+    }
+    run(seed);
+    SESSIONS_PER_SEED
+}
+
 #[test]
 fn no_network_makes_a_command_end_twice_never_or_wrongly() {
     if let Some(seed) = number("NBD_SIMULATION_SEED") {
-        let _tell = Tell(seed);
-        run(seed);
+        simulate(seed);
         return;
     }
-    let sessions = number("NBD_SIMULATION_SESSIONS").unwrap_or(2000);
-    let seeds = sessions.div_ceil(SESSIONS_PER_SEED);
-    let next = AtomicU64::new(0);
+    let wanted = number("NBD_SIMULATION_SESSIONS").unwrap_or(2000);
+    let (next, plain, replaced) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
+                while plain.load(Ordering::Relaxed) + replaced.load(Ordering::Relaxed) < wanted {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        break;
-                    }
-                    let _tell = Tell(seed);
-                    run(seed);
+                    let kind = if seed % 2 == 1 { &replaced } else { &plain };
+                    kind.fetch_add(simulate(seed), Ordering::Relaxed);
                 }
             });
         }
     });
-    println!("{} sessions from {seeds} seeds were simulated", seeds * SESSIONS_PER_SEED);
+    let [seeds, plain, replaced] = [next, plain, replaced].map(AtomicU64::into_inner);
+    println!("{} sessions from {seeds} seeds were simulated, {replaced} of clients that reconnect", plain + replaced);
 }
 
 #[test]
