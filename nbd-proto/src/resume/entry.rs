@@ -47,7 +47,7 @@ impl Active {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) command: Command,
-    /// When it was done last, by the journal's count of events.
+    /// When it was done first, by the journal's count of events. It is done again before anything else is sent.
     pub(super) done_at: u64,
 }
 

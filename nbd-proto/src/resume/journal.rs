@@ -220,12 +220,7 @@ impl Journal {
         self.now += 1;
         if let Some(command) = self.replaying.remove(&id) {
             return match result {
-                Ok(()) => {
-                    if let Some(kept) = self.kept.get_mut(&id) {
-                        kept.done_at = self.now;
-                    }
-                    End::Own
-                }
+                Ok(()) => End::Own,
                 Err(error) => self.give_up(Broken::Change { command, error: error.clone() }),
             };
         }

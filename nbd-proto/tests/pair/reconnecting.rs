@@ -10,7 +10,7 @@ use fastrand::Rng;
 use nbd_proto::error::CommandError;
 use nbd_proto::handshake::Negotiated;
 use nbd_proto::resume::{End, EntryId, Journal, JournalSettings, same_export};
-use nbd_proto::transmission::Command;
+use nbd_proto::transmission::{Command, RequestId};
 use nbd_proto::wire::flags::CommandFlags;
 use nbd_proto::wire::number::CommandType;
 
@@ -34,8 +34,12 @@ struct Link {
     to_client: Wire,
     /// Which of the journal's commands is which of the ledger's.
     ids: BTreeMap<usize, EntryId>,
+    /// What has had its effect, and was not answered yet.
+    carried_out: BTreeSet<RequestId>,
     /// Whether the journal was told of it.
     joined: bool,
+    /// Whether the client says goodbye when nothing is in flight.
+    leaving: bool,
 }
 
 /// What the caller waits for.
@@ -74,12 +78,36 @@ impl Link {
             to_server: Wire::default(),
             to_client: Wire::default(),
             ids: BTreeMap::new(),
+            carried_out: BTreeSet::new(),
             joined: false,
+            leaving: false,
         }
     }
 
     fn serve(&mut self, rng: &mut Rng, store: &mut Store) {
-        if let Some(request) = self.server.serve(rng.usize(..), None, &mut store.current, &mut self.ledger) {
+        let which = rng.usize(..);
+        let due = self.server.due_request(which).map(|(request, _)| request.id);
+        if due.is_some_and(|id| self.carried_out.contains(&id)) && rng.u8(..8) > 0 {
+            return;
+        }
+        if let Some(request) = self.server.serve(which, None, &mut store.current, &mut self.ledger) {
+            if !self.carried_out.remove(&request.id) {
+                store.did(&request);
+            }
+        }
+    }
+
+    /// The server carries something out, and will say so later: answers need not come in the order of effects.
+    fn carry_out(&mut self, rng: &mut Rng, store: &mut Store) {
+        let Some((request, payload)) = self.server.due_request(rng.usize(..)) else { return };
+        let range = request.offset as usize..(request.offset + request.length) as usize;
+        match request.command {
+            CommandType::WRITE => store.current[range].copy_from_slice(payload),
+            CommandType::WRITE_ZEROES | CommandType::TRIM => store.current[range].fill(0),
+            CommandType::FLUSH => {}
+            _ => return,
+        }
+        if self.carried_out.insert(request.id) {
             store.did(&request);
         }
     }
@@ -95,6 +123,7 @@ impl Link {
                     self.server.eof(&mut self.ledger);
                 }
             }
+            2 if rng.bool() => self.carry_out(rng, store),
             2 => self.serve(rng, store),
             3 => self.to_client.send(self.server.take_output(count, &mut self.ledger), now + rng.u64(..8)),
             _ => {
@@ -210,9 +239,13 @@ impl Client {
                     self.tell(id, &result, &buffer);
                 }
                 End::Own => {}
-                End::Again => assert!(result.is_err()),
+                // The server shuts down, or the connection is over in any case.
+                End::Again => self.link.leaving = true,
                 End::Broken(broken) => panic!("{broken}"),
             }
+        }
+        if self.link.leaving && self.link.client.in_flight() == 0 {
+            self.link.client.disconnect();
         }
         while let Some(id) = self.journal.as_mut().and_then(Journal::released) {
             assert!(self.told.contains(&id), "it is released before it was told");

@@ -138,6 +138,12 @@ impl ServerSide {
         self.poll(ledger);
     }
 
+    /// A request that could be served, with the payload of a write.
+    pub(crate) fn due_request(&self, which: usize) -> Option<(Request, &[u8])> {
+        let id = self.due.get(which.checked_rem(self.due.len())?)?;
+        self.requests.get(id).map(|pending| (pending.request, &pending.buffer[..]))
+    }
+
     /// A write that still waits for its payload.
     fn receiving(&self, ledger: &mut Ledger) -> Option<RequestId> {
         let is_open = |(id, pending): &(&RequestId, &Pending)| {
