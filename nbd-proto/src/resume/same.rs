@@ -54,7 +54,7 @@ pub enum Differs {
         name: String,
     },
     /// One connection is inside TLS, the other is not.
-    #[error("the connection was {}inside TLS, and now is {}", if *.was { "" } else { "not " }, if *.was { "not" } else { "" })]
+    #[error("the connection was {}", if *.was { "inside TLS, and now is not" } else { "not inside TLS, and now is" })]
     Tls {
         /// Whether it was, before.
         was: bool,
