@@ -23,7 +23,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use smallvec::smallvec;
 
-use super::{Pace, take};
+use super::{Pace, patch_option, requests, take};
 use crate::error::Error;
 use crate::handshake::{
     ClientHandshake, Connect, ConnectSettings, Flow, HandshakeEvent, HandshakeSettings, List, ListSettings, Status,
@@ -32,7 +32,6 @@ use crate::handshake::{
 use crate::limits::{HandshakeLimits, MIN_INPUT_BUFFER};
 use crate::wire::flags::HandshakeFlags;
 use crate::wire::greeting::Greeting;
-use crate::wire::magic;
 use crate::wire::number::{InfoType, OptionCode};
 use crate::wire::option::{InfoRequest, MetaContextRequest, OptionHeader, OptionRequest};
 
@@ -290,7 +289,7 @@ impl<'a> Run<'a> {
                 }
             }
             if self.find_and_patch {
-                patch(&mut stream[at..end], &self.out);
+                patch_option(&mut stream[at..end], &self.out);
             }
             let before = engine.status();
             match engine.input(&stream[at..end], &mut self.out, &mut self.events) {
@@ -350,32 +349,6 @@ impl<'a> Run<'a> {
         }
         self.result = Some(result);
     }
-}
-
-/// Puts the number of the option that was asked into a reply that has none.
-fn patch(stream: &mut [u8], out: &[u8]) {
-    if stream.len() < 12 || stream[..8] != magic::OPTION_REPLY.to_be_bytes() || stream[8..12] != [0; 4] {
-        return;
-    }
-    if let Some(asked) = requests(out).last() {
-        stream[8..12].copy_from_slice(&asked.0.to_be_bytes());
-    }
-}
-
-/// The options in what was sent, behind the client flags.
-fn requests(out: &[u8]) -> impl Iterator<Item = OptionCode> {
-    let mut rest = out.get(4..).unwrap_or(&[]);
-    core::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let Ok(Some((header, length))) = OptionHeader::parse(rest) else {
-            // An oldstyle server gets a request of the transmission phase.
-            return None;
-        };
-        rest = &rest[length + header.length as usize..];
-        Some(header.option)
-    })
 }
 
 fn check_clear(policy: TlsPolicy, out: &[u8]) {
