@@ -74,7 +74,9 @@ pub fn seeds() -> Seeds {
     let mut seeds = Seeds::new();
 
     let mut stream = greeting();
-    replies(&mut stream, &[OptionReply::Ack, CONTEXT, OptionReply::Ack, CONTEXT, OptionReply::Ack]);
+    // The list of contexts is asked for twice, because the first has nothing of `qemu:`.
+    let ack = OptionReply::Ack;
+    replies(&mut stream, &[ack, CONTEXT, ack, ack, CONTEXT, ack]);
     replies(&mut stream, &INFOS);
     extended(&mut stream, 0, 512, false, &Chunk::OffsetData { offset: 576, data: &data[..64] });
     extended(&mut stream, 1, 0, true, &Chunk::None);

@@ -151,7 +151,7 @@ impl Pair {
         let Some(server) = self.server.transmission() else { return };
         if server.due() > 0 && server.over.is_none() {
             server.serve(which, failure);
-            server.poll();
+            server.drain();
         }
     }
 

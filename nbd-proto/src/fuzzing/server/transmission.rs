@@ -119,14 +119,8 @@ impl Transmission {
         self.drain();
     }
 
-    /// Asks for events that are due without input.
-    pub(in crate::fuzzing) fn poll(&mut self) {
-        let pending = core::mem::take(&mut self.pending);
-        self.drain();
-        self.pending = pending;
-    }
-
-    fn drain(&mut self) {
+    /// Does all that can be done with what has arrived: an answer that was sent may have made room for it.
+    pub(in crate::fuzzing) fn drain(&mut self) {
         let input = core::mem::take(&mut self.pending);
         let mut rest = &input[..];
         loop {
