@@ -22,6 +22,7 @@ pub use structured_chunk::structured_chunk;
 pub use uri::uri;
 pub use wire_roundtrip::wire_roundtrip;
 
+use alloc::vec::Vec;
 use core::iter::Cycle;
 
 use crate::wire::magic;
@@ -59,6 +60,12 @@ fn take<'a>(data: &mut &'a [u8], count: usize) -> &'a [u8] {
     let (front, rest) = data.split_at(count.min(data.len()));
     *data = rest;
     front
+}
+
+/// Takes up to `count` bytes off the front of a buffer, all at once: a fuzzer follows each step of a loop.
+fn take_front(buffer: &mut Vec<u8>, count: usize) -> Vec<u8> {
+    let rest = buffer.split_off(count.min(buffer.len()));
+    core::mem::replace(buffer, rest)
 }
 
 /// Puts the number of the option that was asked into a reply at the start of a stream that has none.

@@ -19,13 +19,14 @@ const CUT_TO_CLIENT: u8 = 0xf0;
 const DISCONNECT: u8 = 0xf8;
 const SHUT_DOWN: u8 = 0xf9;
 
-const READ: [u8; 4] = [0x80, 0, 1, 60];
-const READ_WHOLE: [u8; 4] = [0x80, 4, 8, 8];
-const WRITE: [u8; 4] = [0x81, 1, 2, 50];
+const READ: [u8; 4] = [0x80, 0, 1, 200];
+const READ_WHOLE: [u8; 4] = [0x80, 4, 32, 128];
+const WRITE: [u8; 4] = [0x81, 1, 2, 100];
 const FLUSH: [u8; 4] = [0x83, 0, 0, 0];
-const TRIM: [u8; 4] = [0x84, 0, 3, 20];
-const ZEROES: [u8; 4] = [0x86, 0x10, 9, 33];
+const TRIM: [u8; 4] = [0x84, 0, 3, 80];
+const ZEROES: [u8; 4] = [0x86, 0x10, 9, 133];
 const STATUS: [u8; 4] = [0x87, 8, 0, 255];
+const STATUS_WHOLE: [u8; 4] = [0x87, 0, 0, 128];
 
 const ALL: u8 = 0b0101_1111;
 const STRUCTURED: u8 = 0b0100_0110;
@@ -63,7 +64,7 @@ pub fn seeds() -> Seeds {
         ("extended", session(generous, ALL, all)),
         ("structured", session(generous, STRUCTURED, all)),
         ("simple", session(generous, SIMPLE, all)),
-        ("blocks", session(blocks, ALL, all)),
+        ("blocks", session(blocks, ALL, &[&READ_WHOLE, &STATUS_WHOLE, &[MOVE, ANSWER, ANSWER, MOVE]])),
         ("oldstyle", session(ServerSessionHeader { greeting: 2, ..generous }, STRUCTURED, all)),
         ("newstyle", session(ServerSessionHeader { greeting: 1, ..generous }, SIMPLE, all)),
         ("tls", session(ServerSessionHeader { greeting: 2 << 5, ..generous }, ALL, all)),

@@ -17,7 +17,7 @@
 //! ```text
 //! 0xxx_xxxx                bytes move one step, first at the client: taken out, delivered, taken out, delivered;
 //!                          x: which of these (bits 0 to 3), and how many (bits 4 to 6: 1, 4, 28, 64, 200, 1000, 5000, all)
-//! 100x_xxxx, 3 bytes       a command, x: its type; then its flags, its offset in 64 bytes, its length in 16
+//! 100x_xxxx, 3 bytes       a command, x: its type; then its flags, its offset in 16 bytes, its length in 4
 //! 101x_xxxx                a request is answered, x: which of those that can be
 //! 110x_xxxx                a request fails, x: which, and how
 //! 1110_xxxx                nothing more comes to the server behind so many bytes of what is under way, in 16 bytes
@@ -141,7 +141,7 @@ impl Pair {
         let flags = CommandFlags::from_bits_retain(flags.into());
         let (offset, length) = match kind {
             CommandType::FLUSH => (0, 0),
-            _ => (u64::from(offset) * 64, u64::from(length) * 16),
+            _ => (u64::from(offset) * 16, u64::from(length) * 4),
         };
         // What does not go with this export is refused by the client itself.
         client.submit(Command { command: kind, flags, offset, length }, None);
@@ -238,7 +238,7 @@ impl Pair {
             };
             if matches!(arrived.answer, Some(Answer::Success)) {
                 let given = payload(number, arrived.request.length as usize);
-                assert!(given == arrived.payload, "{:?} carries other bytes", arrived.request);
+                assert!(given == &arrived.payload[..], "{:?} carries other bytes", arrived.request);
             }
         }
     }

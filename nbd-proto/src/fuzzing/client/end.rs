@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Transmission;
 use super::transmission::Outcome;
 use crate::error::Error;
-use crate::fuzzing::Pace;
+use crate::fuzzing::{Pace, take_front};
 use crate::handshake::{Connect, ConnectSettings, Flow, Negotiated, Status};
 use crate::limits::MIN_INPUT_BUFFER;
 use crate::transmission::{Client, ClientSettings, Command};
@@ -74,8 +74,7 @@ impl ClientEnd {
     /// Takes up to `most` bytes that are to go out.
     pub(in crate::fuzzing) fn take_output(&mut self, most: usize) -> Vec<u8> {
         if !self.out.is_empty() {
-            let count = self.out.len().min(most);
-            return self.out.drain(..count).collect();
+            return take_front(&mut self.out, most);
         }
         let Some(transmission) = self.transmission() else { return Vec::new() };
         let bytes = transmission.take_output(most);

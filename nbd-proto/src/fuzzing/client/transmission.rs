@@ -70,7 +70,7 @@ impl Transmission {
         bytes
     }
 
-    fn payload(&self, owner: Cookie) -> Vec<u8> {
+    fn payload(&self, owner: Cookie) -> &'static [u8] {
         let Some(number) = self.calls.number(owner) else {
             unreachable!("the payload of {owner} is asked for, which is not in flight");
         };

@@ -1,24 +1,24 @@
 //! One direction of a connection: bytes arrive in order, or not at all.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+
+use crate::fuzzing::take_front;
 
 #[derive(Default)]
 pub(super) struct Pipe {
-    bytes: VecDeque<u8>,
+    bytes: Vec<u8>,
     is_cut: bool,
 }
 
 impl Pipe {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         if !self.is_cut {
-            self.bytes.extend(bytes);
+            self.bytes.extend_from_slice(bytes);
         }
     }
 
     pub(super) fn pull(&mut self, count: usize) -> Vec<u8> {
-        let count = count.min(self.bytes.len());
-        self.bytes.drain(..count).collect()
+        take_front(&mut self.bytes, count)
     }
 
     /// All but the first `keep` bytes under way are lost, and whatever follows.

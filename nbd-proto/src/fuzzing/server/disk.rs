@@ -9,10 +9,24 @@ use crate::wire::chunk::Descriptor;
 use crate::wire::flags::AllocationFlags;
 
 /// How many bytes there are, at most.
-const KEPT: usize = 4 * 1024;
+const KEPT: usize = 1024;
 
 /// The granularity of holes.
 const BLOCK: usize = 64;
+
+/// Some data, a hole, some data, a hole.
+const FULL: [u8; KEPT] = {
+    let (mut bytes, mut at) = ([0; KEPT], 0);
+    while at < KEPT {
+        if at % 512 < 320 {
+            bytes[at] = at as u8 | 1;
+        }
+        at += 1;
+    }
+    bytes
+};
+
+const EMPTY: [u8; KEPT] = [0; KEPT];
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::fuzzing) struct Disk {
@@ -23,8 +37,7 @@ pub(in crate::fuzzing) struct Disk {
 impl Disk {
     pub(in crate::fuzzing) fn new(size: u64) -> Self {
         let kept = size.min(KEPT as u64) as usize;
-        let full = |at: usize| if at % 1024 < 640 { at as u8 | 1 } else { 0 };
-        Self { size, bytes: (0..kept).map(full).collect() }
+        Self { size, bytes: FULL[..kept].to_vec() }
     }
 
     fn kept(&self, offset: u64, length: u64) -> core::ops::Range<usize> {
@@ -39,6 +52,17 @@ impl Disk {
         let kept = &self.bytes[self.kept(offset, length)];
         data[..kept.len()].copy_from_slice(kept);
         data
+    }
+
+    /// What a read of that range is answered with.
+    pub(super) fn read_parts(&self, offset: u64, length: u64) -> Vec<ReadPart> {
+        let range = self.kept(offset, length);
+        let behind = length - range.len() as u64;
+        let mut parts = parts(&self.bytes[range], BLOCK);
+        if behind > 0 {
+            parts.push(ReadPart::Hole(behind));
+        }
+        parts
     }
 
     pub(in crate::fuzzing) fn write(&mut self, offset: u64, data: &[u8]) {
@@ -56,14 +80,17 @@ impl Disk {
     pub(in crate::fuzzing) fn extents(&self, offset: u64, minimum: u32) -> Vec<Descriptor> {
         let empty = (AllocationFlags::HOLE | AllocationFlags::ZERO).bits();
         let at = offset.min(self.bytes.len() as u64) as usize;
-        let mut extents: Vec<_> = parts(&self.bytes[at..], BLOCK.max(minimum as usize))
-            .iter()
-            .map(|part| match *part {
-                ReadPart::Data(length) => Descriptor { length, flags: 0 },
-                ReadPart::Hole(length) => Descriptor { length, flags: empty },
-            })
-            .collect();
-        let behind = self.size - offset.max(self.bytes.len() as u64);
+        let told = |part: &ReadPart| match *part {
+            ReadPart::Data(length) => Descriptor { length, flags: 0 },
+            ReadPart::Hole(length) => Descriptor { length, flags: empty },
+        };
+        let mut extents: Vec<_> = parts(&self.bytes[at..], BLOCK.max(minimum as usize)).iter().map(told).collect();
+        // A block that lies there in part counts as there.
+        let kept = (self.bytes.len() as u64).next_multiple_of(minimum.into()).min(self.size);
+        if let Some(last) = extents.last_mut() {
+            last.length += kept - self.bytes.len() as u64;
+        }
+        let behind = self.size - kept.max(offset);
         if behind > 0 {
             extents.push(Descriptor { length: behind, flags: empty });
         }
@@ -71,15 +98,11 @@ impl Disk {
     }
 }
 
-/// Data and holes of a piece of the export, block by block.
-pub(super) fn read_parts(data: &[u8]) -> Vec<ReadPart> {
-    parts(data, BLOCK)
-}
-
+/// Data and holes, block by block.
 fn parts(data: &[u8], size: usize) -> Vec<ReadPart> {
     let mut parts: Vec<ReadPart> = Vec::new();
     for block in data.chunks(size) {
-        let (empty, count) = (block.iter().all(|byte| *byte == 0), block.len() as u64);
+        let (empty, count) = (block == &EMPTY[..block.len()], block.len() as u64);
         match parts.last_mut() {
             Some(ReadPart::Hole(length)) if empty => *length += count,
             Some(ReadPart::Data(length)) if !empty => *length += count,

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::transmission::Told;
 use super::{Arrived, Disk, Habits, Transmission};
 use crate::error::Error;
+use crate::fuzzing::take_front;
 use crate::handshake::{
     Negotiated, Offer, ServerHandshake, ServerHandshakeEvent, ServerHandshakeSettings, ServerStatus,
 };
@@ -101,8 +102,7 @@ impl ServerEnd {
     /// Takes up to `most` bytes that are to go out.
     pub(in crate::fuzzing) fn take_output(&mut self, most: usize) -> Vec<u8> {
         if !self.out.is_empty() {
-            let count = self.out.len().min(most);
-            return self.out.drain(..count).collect();
+            return take_front(&mut self.out, most);
         }
         let Some(transmission) = self.transmission() else { return Vec::new() };
         let bytes = transmission.take_output(most);
