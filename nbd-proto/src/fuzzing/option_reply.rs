@@ -7,6 +7,7 @@
 //!   in pieces;
 //! - an input of `MIN_INPUT_BUFFER` bytes is never left untouched while input is awaited;
 //! - nothing is consumed once the handshake is ready, and only then does it give a result;
+//! - an option is taken only when one is to be chosen, and one that is refused changes nothing;
 //! - an option brings no more replies than the limit allows;
 //! - with TLS required, nothing but the client flags, `STARTTLS` and `ABORT` goes out in clear;
 //! - once an error came, it comes again and again.
@@ -274,6 +275,7 @@ impl<'a> Run<'a> {
     /// Takes what lies between `start` and `end` until nothing comes of it.
     fn drain(&mut self, stream: &mut [u8], start: usize, end: usize) -> usize {
         let Some(engine) = &mut self.engine else { return 0 };
+        check_refused(engine, self.case.options.first(), &mut self.out);
         let mut at = start;
         loop {
             if engine.status() == Status::Choose {
@@ -348,6 +350,16 @@ impl<'a> Run<'a> {
             assert_eq!(result.is_ok(), status == wanted, "a result at the wrong time: {status:?}");
         }
         self.result = Some(result);
+    }
+}
+
+/// No option can be chosen while something else is awaited.
+fn check_refused(engine: &mut Engine, number: Option<&u8>, out: &mut Vec<u8>) {
+    let (Engine::Single(engine), Some(number)) = (engine, number) else { return };
+    let (status, before) = (engine.status(), out.len());
+    if status != Status::Choose {
+        assert!(engine.choose(&option(*number), out).is_err(), "an option was taken while {status:?}");
+        assert_eq!((engine.status(), out.len()), (status, before), "a refused option has changed something");
     }
 }
 
