@@ -82,11 +82,8 @@ fn patch_option(stream: &mut [u8], out: &[u8]) {
 fn requests(out: &[u8]) -> impl Iterator<Item = OptionCode> {
     let mut rest = out.get(4..).unwrap_or(&[]);
     core::iter::from_fn(move || {
-        let (header, length) = match OptionHeader::parse(rest) {
-            Ok(Some(parsed)) => parsed,
-            // An oldstyle server gets a request of the transmission phase.
-            _ => return None,
-        };
+        // An oldstyle server gets a request of the transmission phase.
+        let Ok(Some((header, length))) = OptionHeader::parse(rest) else { return None };
         rest = rest.get(length + header.length as usize..)?;
         Some(header.option)
     })

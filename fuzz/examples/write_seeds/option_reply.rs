@@ -106,6 +106,9 @@ pub fn seeds() -> Seeds {
     list.extend(all_infos);
     seeds.push(("interactive_all_options", script(INTERACTIVE, 0, &options, 0, &replies(&list), &[])));
 
+    let list = [server("a"), server("b"), server("c"), ack];
+    seeds.push(("interactive_over_limit", script(INTERACTIVE, 0, &[3, 0], 2, &replies(&list), &[])));
+
     let list = [ack, no(ReplyType::ERR_SHUTDOWN)];
     seeds.push(("interactive_shutdown", script(INTERACTIVE, 0, &[6, 3, 0], 0, &replies(&list), &[])));
     seeds

@@ -76,10 +76,10 @@ impl ClientSessionHeader {
             commands: [[0; 8]; COMMANDS],
         };
         for (place, command) in header.commands.iter_mut().zip(commands) {
-            let [_, offset @ ..] = (command.offset as u32).to_be_bytes();
-            let [_, length @ ..] = (command.length as u32).to_be_bytes();
-            let [[a, b, c], [d, e, f]] = [offset, length];
-            *place = [command.command.0 as u8, command.flags.bits() as u8, a, b, c, d, e, f];
+            place[0] = command.command.0 as u8;
+            place[1] = command.flags.bits() as u8;
+            place[2..5].copy_from_slice(&(command.offset as u32).to_be_bytes()[1..]);
+            place[5..].copy_from_slice(&(command.length as u32).to_be_bytes()[1..]);
         }
         header
     }
@@ -125,19 +125,19 @@ impl ClientSessionHeader {
         Plan {
             connect,
             client: ClientSettings::default().with_checks(checks).with_max_in_flight(self.in_flight.into()),
-            commands: self.commands.iter().take(self.count.into()).map(command).collect(),
+            commands: self.commands.into_iter().take(self.count.into()).map(command).collect(),
             disconnect: ways(4),
         }
     }
 }
 
-fn command(&[kind, flags, a, b, c, d, e, f]: &[u8; 8]) -> Command {
-    let command = CommandType(kind.into());
-    let length = u64::from(u32::from_be_bytes([0, d, e, f]));
+fn command(fields: [u8; 8]) -> Command {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let (command, length) = (CommandType(fields[0].into()), number(&fields[5..]));
     Command {
         command,
-        flags: CommandFlags::from_bits_retain(flags.into()),
-        offset: u32::from_be_bytes([0, a, b, c]).into(),
+        flags: CommandFlags::from_bits_retain(fields[1].into()),
+        offset: number(&fields[2..5]),
         length: if command == CommandType::WRITE { length.min(MOST_WRITTEN) } else { length },
     }
 }

@@ -211,12 +211,15 @@ impl Engine {
         }
     }
 
-    /// The result, as text.
-    fn finish(self) -> Result<String, Error> {
+    /// The result, as text. A list has no more exports than it had replies.
+    fn finish(self, limits: HandshakeLimits) -> Result<String, Error> {
         match self {
             Self::Single(engine) => engine.finish().map(|negotiated| format!("{negotiated:?}")),
             Self::Connect(engine) => engine.finish().map(|negotiated| format!("{negotiated:?}")),
-            Self::List(engine) => engine.finish().map(|listing| format!("{listing:?}")),
+            Self::List(engine) => engine.finish().map(|listing| {
+                assert!(listing.exports.len() as u64 <= limits.replies_per_option.into(), "too many exports");
+                format!("{listing:?}")
+            }),
         }
     }
 }
@@ -344,7 +347,7 @@ impl<'a> Run<'a> {
             self.over = Some(error);
         }
         let is_list = matches!(engine, Engine::List(_));
-        let result = engine.finish();
+        let result = engine.finish(self.case.limits);
         if self.over.is_none() {
             let wanted = if is_list { Status::Closed } else { Status::Ready };
             assert_eq!(result.is_ok(), status == wanted, "a result at the wrong time: {status:?}");
