@@ -22,11 +22,36 @@ fn replay(target: &str, body: fn(&[u8])) {
 }
 
 #[test]
+fn client_session_holds_its_invariants_on_all_seeds() {
+    replay("client_session", nbd_proto::fuzzing::client_session);
+}
+
+#[test]
 fn option_reply_holds_its_invariants_on_all_seeds() {
     replay("option_reply", nbd_proto::fuzzing::option_reply);
 }
 
 #[test]
+fn pair_holds_its_invariants_on_all_seeds() {
+    replay("pair", nbd_proto::fuzzing::pair);
+}
+
+#[test]
+fn server_session_holds_its_invariants_on_all_seeds() {
+    replay("server_session", nbd_proto::fuzzing::server_session);
+}
+
+#[test]
 fn structured_chunk_holds_its_invariants_on_all_seeds() {
     replay("structured_chunk", nbd_proto::fuzzing::structured_chunk);
+}
+
+#[test]
+fn uri_holds_its_invariants_on_all_seeds() {
+    replay("uri", nbd_proto::fuzzing::uri);
+}
+
+#[test]
+fn wire_roundtrip_holds_its_invariants_on_all_seeds() {
+    replay("wire_roundtrip", nbd_proto::fuzzing::wire_roundtrip);
 }

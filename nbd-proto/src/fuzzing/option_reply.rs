@@ -7,6 +7,7 @@
 //!   in pieces;
 //! - an input of `MIN_INPUT_BUFFER` bytes is never left untouched while input is awaited;
 //! - nothing is consumed once the handshake is ready, and only then does it give a result;
+//! - an option is taken only when one is to be chosen, and one that is refused changes nothing;
 //! - an option brings no more replies than the limit allows;
 //! - with TLS required, nothing but the client flags, `STARTTLS` and `ABORT` goes out in clear;
 //! - once an error came, it comes again and again.
@@ -23,7 +24,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use smallvec::smallvec;
 
-use super::{Pace, take};
+use super::{Pace, patch_option, requests, take};
 use crate::error::Error;
 use crate::handshake::{
     ClientHandshake, Connect, ConnectSettings, Flow, HandshakeEvent, HandshakeSettings, List, ListSettings, Status,
@@ -32,7 +33,6 @@ use crate::handshake::{
 use crate::limits::{HandshakeLimits, MIN_INPUT_BUFFER};
 use crate::wire::flags::HandshakeFlags;
 use crate::wire::greeting::Greeting;
-use crate::wire::magic;
 use crate::wire::number::{InfoType, OptionCode};
 use crate::wire::option::{InfoRequest, MetaContextRequest, OptionHeader, OptionRequest};
 
@@ -211,12 +211,15 @@ impl Engine {
         }
     }
 
-    /// The result, as text.
-    fn finish(self) -> Result<String, Error> {
+    /// The result, as text. A list has no more exports than it had replies.
+    fn finish(self, limits: HandshakeLimits) -> Result<String, Error> {
         match self {
             Self::Single(engine) => engine.finish().map(|negotiated| format!("{negotiated:?}")),
             Self::Connect(engine) => engine.finish().map(|negotiated| format!("{negotiated:?}")),
-            Self::List(engine) => engine.finish().map(|listing| format!("{listing:?}")),
+            Self::List(engine) => engine.finish().map(|listing| {
+                assert!(listing.exports.len() as u64 <= limits.replies_per_option.into(), "too many exports");
+                format!("{listing:?}")
+            }),
         }
     }
 }
@@ -275,6 +278,7 @@ impl<'a> Run<'a> {
     /// Takes what lies between `start` and `end` until nothing comes of it.
     fn drain(&mut self, stream: &mut [u8], start: usize, end: usize) -> usize {
         let Some(engine) = &mut self.engine else { return 0 };
+        check_refused(engine, self.case.options.first(), &mut self.out);
         let mut at = start;
         loop {
             if engine.status() == Status::Choose {
@@ -290,7 +294,7 @@ impl<'a> Run<'a> {
                 }
             }
             if self.find_and_patch {
-                patch(&mut stream[at..end], &self.out);
+                patch_option(&mut stream[at..end], &self.out);
             }
             let before = engine.status();
             match engine.input(&stream[at..end], &mut self.out, &mut self.events) {
@@ -343,7 +347,7 @@ impl<'a> Run<'a> {
             self.over = Some(error);
         }
         let is_list = matches!(engine, Engine::List(_));
-        let result = engine.finish();
+        let result = engine.finish(self.case.limits);
         if self.over.is_none() {
             let wanted = if is_list { Status::Closed } else { Status::Ready };
             assert_eq!(result.is_ok(), status == wanted, "a result at the wrong time: {status:?}");
@@ -352,30 +356,14 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Puts the number of the option that was asked into a reply that has none.
-fn patch(stream: &mut [u8], out: &[u8]) {
-    if stream.len() < 12 || stream[..8] != magic::OPTION_REPLY.to_be_bytes() || stream[8..12] != [0; 4] {
-        return;
+/// No option can be chosen while something else is awaited.
+fn check_refused(engine: &mut Engine, number: Option<&u8>, out: &mut Vec<u8>) {
+    let (Engine::Single(engine), Some(number)) = (engine, number) else { return };
+    let (status, before) = (engine.status(), out.len());
+    if status != Status::Choose {
+        assert!(engine.choose(&option(*number), out).is_err(), "an option was taken while {status:?}");
+        assert_eq!((engine.status(), out.len()), (status, before), "a refused option has changed something");
     }
-    if let Some(asked) = requests(out).last() {
-        stream[8..12].copy_from_slice(&asked.0.to_be_bytes());
-    }
-}
-
-/// The options in what was sent, behind the client flags.
-fn requests(out: &[u8]) -> impl Iterator<Item = OptionCode> {
-    let mut rest = out.get(4..).unwrap_or(&[]);
-    core::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let Ok(Some((header, length))) = OptionHeader::parse(rest) else {
-            // An oldstyle server gets a request of the transmission phase.
-            return None;
-        };
-        rest = &rest[length + header.length as usize..];
-        Some(header.option)
-    })
 }
 
 fn check_clear(policy: TlsPolicy, out: &[u8]) {
