@@ -7,7 +7,7 @@ use std::time::Duration;
 use nbd_proto::error::{Ended, Refused};
 use nbd_proto::handshake::{Negotiated, ReplyStyle};
 use nbd_proto::limits::DEFAULT_MAX_PAYLOAD;
-use nbd_proto::transmission::{self, Checks, Command, ContextExtents, Extent};
+use nbd_proto::transmission::{self, Checks, Command, ContextExtents, Extent, StatusAnswer};
 use nbd_proto::wire::flags::{CommandFlags, TransmissionFlags};
 use nbd_proto::wire::number::ContextId;
 
@@ -68,7 +68,7 @@ impl Client {
             checks: options.engine.checks,
             padding: Mutex::new(()),
         };
-        let shared = Shared::new(stream, engine, rest, options.request_timeout);
+        let shared = Shared::new(stream, engine, rest, options);
         Self { shared: Arc::new(shared), facts: Arc::new(facts) }
     }
 
@@ -407,7 +407,7 @@ impl Client {
             // Several places may have become free at once.
             state.wake_first(|want| want == Want::Room);
         }
-        state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), contexts: Vec::new() }));
+        state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), status: StatusAnswer::default() }));
         let mut mine = Mine { cookie: Some(cookie), buffer };
         shared.kick(&mut state, &mine);
         let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());

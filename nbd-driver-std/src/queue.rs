@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nbd_proto::error::{CommandError, Refused};
-use nbd_proto::transmission::{Command, ContextExtents};
+use nbd_proto::transmission::{Command, ContextExtents, StatusAnswer};
 use nbd_proto::wire::number::{CommandType, Cookie};
 
 use crate::baton::{Mine, Place, Shared, State};
@@ -92,14 +92,12 @@ impl Rejected {
 }
 
 impl Completion {
-    pub(crate) fn new(cookie: Cookie, queued: Queued, result: Result<(), CommandError>) -> Self {
-        Self {
-            ticket: Ticket(cookie.0),
-            command: queued.command,
-            buffer: queued.buffer,
-            contexts: queued.contexts,
-            result: result.map_err(Error::from),
-        }
+    pub(crate) fn new(
+        cookie: Cookie,
+        (command, buffer): (Command, Vec<u8>),
+        (contexts, result): (Vec<ContextExtents>, Result<(), CommandError>),
+    ) -> Self {
+        Self { ticket: Ticket(cookie.0), command, buffer, contexts, result: result.map_err(Error::from) }
     }
 }
 
@@ -135,7 +133,7 @@ impl Queue {
             Ok(cookie) => cookie,
             Err(refused) => return Err(Rejected { error: state.explain(refused), buffer }),
         };
-        let queued = Queued { queue: self.id, command, buffer, contexts: Vec::new(), due };
+        let queued = Queued { queue: self.id, command, buffer, status: StatusAnswer::default(), due };
         state.requests.insert(cookie, Request::Queued(queued));
         if let Some(queue) = state.queues.get_mut(self.id) {
             queue.in_flight += 1;
@@ -203,12 +201,16 @@ impl Queue {
             place.leave(&mut state);
             self.clock = self.clock.saturating_add(started.elapsed());
         }
-        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
+        let State { queues, status_memory, .. } = &mut *state;
+        let Some(queue) = queues.get_mut(id) else { return Ok(None) };
         let interrupted = ended(queue);
         queue.interrupted &= !interrupted;
         match queue.completions.pop_front() {
             None if interrupted => Err(Interrupted),
-            completion => Ok(completion),
+            completion => {
+                completion.iter().for_each(|taken| status_memory.release(&taken.contexts));
+                Ok(completion)
+            }
         }
     }
 }
@@ -228,12 +230,13 @@ fn earliest(state: &State, id: QueueId) -> Option<Duration> {
 impl Drop for Queue {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        match state.queues.get_mut(self.id) {
-            Some(queue) if queue.in_flight > 0 => {
-                queue.dropped = true;
-                queue.completions.clear();
-            }
-            _ => drop(state.queues.remove(self.id)),
+        let State { queues, status_memory, .. } = &mut *state;
+        let Some(queue) = queues.get_mut(self.id) else { return };
+        queue.completions.drain(..).for_each(|dropped| status_memory.release(&dropped.contexts));
+        if queue.in_flight > 0 {
+            queue.dropped = true;
+        } else {
+            queues.remove(self.id);
         }
     }
 }
