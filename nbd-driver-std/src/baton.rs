@@ -106,12 +106,7 @@ enum Sending {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        stream: Stream,
-        engine: transmission::Client,
-        rest: &[u8],
-        options: &ConnectOptions,
-    ) -> Self {
+    pub(crate) fn new(stream: Stream, engine: transmission::Client, rest: &[u8], options: &ConnectOptions) -> Self {
         let mut scratch = vec![0; SCRATCH.max(rest.len())].into_boxed_slice();
         scratch[..rest.len()].copy_from_slice(rest);
         let state = State {
@@ -226,7 +221,9 @@ impl Shared {
                 return state;
             }
             self.part(&mut state);
-            if finished(&state) || state.engine.over().is_some() {
+            // A server that always has more to say would hold this up for ever.
+            let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if late || finished(&state) || state.engine.over().is_some() {
                 return state;
             }
             let sending = self.flush(&mut state, mine);

@@ -407,7 +407,9 @@ impl Client {
             // Several places may have become free at once.
             state.wake_first(|want| want == Want::Room);
         }
-        state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), status: StatusAnswer::default() }));
+        state
+            .requests
+            .insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), status: StatusAnswer::default() }));
         let mut mine = Mine { cookie: Some(cookie), buffer };
         shared.kick(&mut state, &mine);
         let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());

@@ -10,7 +10,11 @@ mod addresses;
 mod both_ways;
 #[path = "../../../nbd-driver-std/tests/client/chaos.rs"]
 mod chaos;
+#[path = "../../../nbd-proto/tests/common/counting.rs"]
+mod counting;
 mod driver;
+#[path = "../../../nbd-driver-std/tests/client/endless_answers.rs"]
+mod endless_answers;
 #[path = "../../../nbd-driver-std/tests/client/failures.rs"]
 mod failures;
 #[path = "../../../nbd-driver-std/tests/client/interop.rs"]
@@ -54,3 +58,4 @@ mod rig;
 mod saturated;
 mod shrink;
 mod spurious;
+mod untaken_answers;

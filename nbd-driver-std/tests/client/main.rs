@@ -7,7 +7,10 @@
 mod addresses;
 mod both_ways;
 mod chaos;
+#[path = "../../../nbd-proto/tests/common/counting.rs"]
+mod counting;
 mod driver;
+mod endless_answers;
 mod failures;
 mod interop;
 mod interop_contexts;
@@ -30,3 +33,4 @@ mod panics;
 mod pins;
 mod splitting;
 mod threads;
+mod untaken_answers;
