@@ -17,7 +17,7 @@ use mio::{Interest, Registry, Token};
 use nbd_proto::error::{Ended, Error as Over, Refused};
 use nbd_proto::handshake::Negotiated;
 use nbd_proto::observe::Observer;
-use nbd_proto::transmission::{self, Command, ContextExtents};
+use nbd_proto::transmission::{self, Command, StatusAnswer, StatusMemory};
 use nbd_proto::wire::number::{CommandType, ContextId, Cookie};
 
 use self::dues::Dues;
@@ -59,6 +59,8 @@ pub struct Client<S: Stream = Socket> {
     completions: VecDeque<Completion>,
     /// How many bytes of buffers are held.
     bytes: usize,
+    /// What the answers to block status take.
+    status_memory: StatusMemory,
     dues: Dues,
     /// Which deadline of a request had passed at a turn that left bytes unread, and when that was.
     late: Option<(Instant, Instant)>,
@@ -79,7 +81,7 @@ pub struct Client<S: Stream = Socket> {
 struct Request {
     command: Command,
     buffer: Buffer,
-    contexts: Vec<ContextExtents>,
+    status: StatusAnswer,
 }
 
 impl<S: Stream> Client<S> {
@@ -91,6 +93,7 @@ impl<S: Stream> Client<S> {
             requests: Table::default(),
             completions: VecDeque::new(),
             bytes: 0,
+            status_memory: StatusMemory::new(options.max_status_memory),
             dues: Dues::new(options.request_timeout),
             late: None,
             options,
@@ -165,7 +168,7 @@ impl<S: Stream> Client<S> {
             Ok(cookie) => {
                 self.bytes += buffer.len();
                 self.dues.push(cookie);
-                self.requests.insert(cookie, Request { command, buffer, contexts: Vec::new() });
+                self.requests.insert(cookie, Request { command, buffer, status: StatusAnswer::default() });
                 Ok(cookie)
             }
             Err(why) => Err(Rejected { why, buffer }),
@@ -210,6 +213,7 @@ impl<S: Stream> Client<S> {
     pub fn completion(&mut self) -> Option<Completion> {
         let completion = self.completions.pop_front()?;
         self.bytes -= completion.buffer.len();
+        self.status_memory.release(&completion.contexts);
         Some(completion)
     }
 

@@ -20,10 +20,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nbd_proto::error::{CommandError, Ended, Refused};
-use nbd_proto::transmission::{self, Command, Event, Segment};
+use nbd_proto::transmission::{self, Command, Event, Segment, StatusMemory};
 use nbd_proto::wire::number::{ContextId, Cookie};
 
 use crate::error::seconds;
+use crate::options::ConnectOptions;
 use crate::queue::Completion;
 use crate::stream::Stream;
 use crate::table::{Outcome, QueueId, QueueState, Request, Requests, Slab, Waiter, WaiterId, Want};
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub(crate) requests: Requests,
     pub(crate) waiters: Slab<Waiter>,
     pub(crate) queues: Slab<QueueState>,
+    /// What the answers to block status take that nobody has taken yet.
+    pub(crate) status_memory: StatusMemory,
     scratch: Box<[u8]>,
     start: usize,
     end: usize,
@@ -103,12 +106,7 @@ enum Sending {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        stream: Stream,
-        engine: transmission::Client,
-        rest: &[u8],
-        request_timeout: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn new(stream: Stream, engine: transmission::Client, rest: &[u8], options: &ConnectOptions) -> Self {
         let mut scratch = vec![0; SCRATCH.max(rest.len())].into_boxed_slice();
         scratch[..rest.len()].copy_from_slice(rest);
         let state = State {
@@ -116,6 +114,7 @@ impl Shared {
             requests: Requests::default(),
             waiters: Slab::new(),
             queues: Slab::new(),
+            status_memory: StatusMemory::new(options.max_status_memory),
             scratch,
             start: 0,
             end: rest.len(),
@@ -125,7 +124,7 @@ impl Shared {
             closing: false,
             hung_up: false,
         };
-        Self { stream, state: Mutex::new(state), request_timeout }
+        Self { stream, state: Mutex::new(state), request_timeout: options.request_timeout }
     }
 
     /// A thread that panicked with the lock (the only foreign code in here is an observer, or a subscriber to the
@@ -222,7 +221,9 @@ impl Shared {
                 return state;
             }
             self.part(&mut state);
-            if finished(&state) || state.engine.over().is_some() {
+            // A server that always has more to say would hold this up for ever.
+            let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if late || finished(&state) || state.engine.over().is_some() {
                 return state;
             }
             let sending = self.flush(&mut state, mine);
@@ -458,6 +459,9 @@ impl State {
 
     fn unregister(&mut self, me: WaiterId) -> Option<Outcome> {
         let waiter = self.waiters.remove(me);
+        if let Some(outcome) = waiter.as_ref().and_then(|waiter| waiter.outcome.as_ref()) {
+            self.status_memory.release(&outcome.contexts);
+        }
         if self.holder == Some(me) {
             self.holder = None;
             self.pass_on();
@@ -475,7 +479,7 @@ impl State {
             if foreign.is_some() && self.start < self.end {
                 return foreign;
             }
-            let State { engine, requests, scratch, start, end, .. } = self;
+            let State { engine, requests, status_memory, scratch, start, end, .. } = self;
             let Ok(advance) = engine.input(&scratch[*start..*end]) else { return None };
             *start += advance.consumed;
             let Some(event) = advance.event else {
@@ -504,7 +508,7 @@ impl State {
                 },
                 Event::Extents { cookie, context, extents } => {
                     if let Some(request) = requests.get_mut(cookie) {
-                        request.add_extents(context, extents);
+                        request.add_extents(status_memory, context, extents);
                     }
                 }
                 // The first one is in `Done`.
@@ -518,19 +522,27 @@ impl State {
     fn done(&mut self, cookie: Cookie, result: Result<(), CommandError>) {
         match self.requests.remove(cookie) {
             Some(Request::Call(call)) => {
+                let (contexts, result) = call.status.finish(&self.status_memory, result);
                 if let Some(waiter) = self.waiters.get_mut(call.waiter) {
-                    waiter.outcome = Some(Outcome { result, contexts: call.contexts, holes: call.holes });
+                    waiter.outcome = Some(Outcome { result, contexts, holes: call.holes });
                     waiter.wake();
+                } else {
+                    self.status_memory.release(&contexts);
                 }
             }
             Some(Request::Queued(queued)) => {
                 let id = queued.queue;
+                let (contexts, result) = queued.status.finish(&self.status_memory, result);
                 if let Some(queue) = self.queues.get_mut(id) {
                     queue.in_flight -= 1;
-                    if !queue.dropped {
-                        queue.completions.push_back(Completion::new(cookie, queued, result));
-                    } else if queue.in_flight == 0 {
-                        self.queues.remove(id);
+                    if queue.dropped {
+                        self.status_memory.release(&contexts);
+                        if queue.in_flight == 0 {
+                            self.queues.remove(id);
+                        }
+                    } else {
+                        let request = (queued.command, queued.buffer);
+                        queue.completions.push_back(Completion::new(cookie, request, (contexts, result)));
                     }
                 }
                 self.wake_first(|want| want == Want::Completion(id));

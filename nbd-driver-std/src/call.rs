@@ -1,7 +1,7 @@
 //! One request of a thread that waits for its end.
 
 use nbd_proto::error::{Ended, Refused};
-use nbd_proto::transmission::{Command, ContextExtents};
+use nbd_proto::transmission::{Command, ContextExtents, StatusAnswer};
 use nbd_proto::wire::number::ContextId;
 
 use crate::baton::{Buffer, Mine, Place, Shared, State};
@@ -40,7 +40,9 @@ impl Shared {
             // Several places may have become free at once.
             state.wake_first(|want| want == Want::Room);
         }
-        state.requests.insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), contexts: Vec::new() }));
+        state
+            .requests
+            .insert(cookie, Request::Call(Call { waiter: me, holes: Vec::new(), status: StatusAnswer::default() }));
         let mut mine = Mine { cookie: Some(cookie), buffer };
         self.kick(&mut state, &mine);
         let done = |state: &State| state.waiters.get(me).is_none_or(|waiter| waiter.outcome.is_some());

@@ -84,7 +84,7 @@ impl Client {
     pub(crate) fn start(stream: Stream, negotiated: Negotiated, rest: &[u8], options: &ConnectOptions) -> Self {
         let mut engine = transmission::Client::new(negotiated.clone(), options.engine);
         engine.set_observer(trace::observer_with(options.watcher.as_ref()));
-        let shared = Shared::new(stream, engine, rest, options.request_timeout);
+        let shared = Shared::new(stream, engine, rest, options);
         Self { link: Link::Plain(Arc::new(shared)), facts: Facts::new(negotiated, options) }
     }
 

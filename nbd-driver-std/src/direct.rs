@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nbd_proto::transmission::Command;
+use nbd_proto::transmission::{Command, StatusAnswer};
 use nbd_proto::wire::number::ContextId;
 
 use crate::baton::{Mine, Place, Shared, State};
@@ -49,7 +49,7 @@ impl DirectQueue {
             Ok(cookie) => cookie,
             Err(refused) => return Err(Rejected { error: state.explain(refused), buffer }),
         };
-        let queued = Queued { queue: self.id, command, buffer, contexts: Vec::new(), due };
+        let queued = Queued { queue: self.id, command, buffer, status: StatusAnswer::default(), due };
         state.requests.insert(cookie, Request::Queued(queued));
         if let Some(queue) = state.queues.get_mut(self.id) {
             queue.in_flight += 1;
@@ -113,12 +113,18 @@ impl DirectQueue {
             place.leave(&mut state);
             self.clock = self.clock.saturating_add(started.elapsed());
         }
-        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
+        let State { queues, status_memory, .. } = &mut *state;
+        let Some(queue) = queues.get_mut(id) else { return Ok(None) };
         let interrupted = ended(queue);
         queue.interrupted &= !interrupted;
         match queue.completions.pop_front() {
             None if interrupted => Err(Interrupted),
-            completion => Ok(completion),
+            completion => {
+                if let Some(taken) = &completion {
+                    status_memory.release(&taken.contexts);
+                }
+                Ok(completion)
+            }
         }
     }
 }
@@ -137,12 +143,15 @@ fn earliest(state: &State, id: QueueId) -> Option<Duration> {
 impl Drop for DirectQueue {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        match state.queues.get_mut(self.id) {
-            Some(queue) if queue.in_flight > 0 => {
-                queue.dropped = true;
-                queue.completions.clear();
-            }
-            _ => drop(state.queues.remove(self.id)),
+        let State { queues, status_memory, .. } = &mut *state;
+        let Some(queue) = queues.get_mut(self.id) else { return };
+        for dropped in queue.completions.drain(..) {
+            status_memory.release(&dropped.contexts);
+        }
+        if queue.in_flight > 0 {
+            queue.dropped = true;
+        } else {
+            queues.remove(self.id);
         }
     }
 }

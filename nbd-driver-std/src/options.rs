@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use nbd_proto::handshake::{Connect, ConnectSettings, List, ListSettings, Listing, Negotiated};
-use nbd_proto::limits::HandshakeLimits;
+use nbd_proto::limits::{DEFAULT_STATUS_MEMORY, HandshakeLimits};
 use nbd_proto::observe::Observation;
 use nbd_proto::transmission::{Checks, ClientSettings};
 use nbd_proto::uri::{NbdUri, TlsUse};
@@ -62,6 +62,7 @@ pub struct ConnectOptions {
     pub(crate) oversize: Oversize,
     pub(crate) unaligned: Unaligned,
     pub(crate) engine: ClientSettings,
+    pub(crate) max_status_memory: usize,
     extended_headers: bool,
     structured_replies: bool,
     meta_contexts: Vec<String>,
@@ -80,6 +81,7 @@ impl Default for ConnectOptions {
             oversize: Oversize::default(),
             unaligned: Unaligned::default(),
             engine: ClientSettings::default(),
+            max_status_memory: DEFAULT_STATUS_MEMORY,
             extended_headers: true,
             structured_replies: true,
             meta_contexts: Vec::new(),
@@ -146,6 +148,16 @@ impl ConnectOptions {
     #[must_use]
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.engine = self.engine.with_max_in_flight(requests);
+        self
+    }
+
+    /// How many bytes of memory the answers to block status may take together that are coming in, or that nobody has
+    /// taken from a [`Queue`](crate::Queue). A request whose answer has no room ends with
+    /// [`StatusTooLarge`](nbd_proto::error::CommandError::StatusTooLarge), and the connection goes on. Default
+    /// [`DEFAULT_STATUS_MEMORY`].
+    #[must_use]
+    pub fn max_status_memory(mut self, bytes: usize) -> Self {
+        self.max_status_memory = bytes;
         self
     }
 

@@ -10,7 +10,6 @@ use crate::baton::Shared;
 use crate::direct::{DirectInterrupter, DirectQueue};
 use crate::error::Error;
 use crate::reconnect::{SurvivingInterrupter, SurvivingQueue, Survivor};
-use crate::table::Queued;
 
 /// Requests that one thread has in flight over a [`Client`](crate::Client)'s connection.
 ///
@@ -96,14 +95,12 @@ impl Rejected {
 }
 
 impl Completion {
-    pub(crate) fn new(cookie: Cookie, queued: Queued, result: Result<(), CommandError>) -> Self {
-        Self {
-            ticket: Ticket(cookie.0),
-            command: queued.command,
-            buffer: queued.buffer,
-            contexts: queued.contexts,
-            result: result.map_err(Error::from),
-        }
+    pub(crate) fn new(
+        cookie: Cookie,
+        (command, buffer): (Command, Vec<u8>),
+        (contexts, result): (Vec<ContextExtents>, Result<(), CommandError>),
+    ) -> Self {
+        Self { ticket: Ticket(cookie.0), command, buffer, contexts, result: result.map_err(Error::from) }
     }
 }
 

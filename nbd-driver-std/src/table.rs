@@ -6,7 +6,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use nbd_proto::error::CommandError;
-use nbd_proto::transmission::{self, Command, ContextExtents};
+use nbd_proto::transmission::{self, Command, ContextExtents, StatusAnswer, StatusMemory};
 use nbd_proto::wire::number::{ContextId, Cookie};
 
 use crate::queue::Completion;
@@ -113,7 +113,7 @@ pub(crate) struct Call {
     pub(crate) waiter: WaiterId,
     /// Parts of a read's buffer that its owner has yet to fill with zeroes.
     pub(crate) holes: Vec<Range<usize>>,
-    pub(crate) contexts: Vec<ContextExtents>,
+    pub(crate) status: StatusAnswer,
 }
 
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(crate) struct Queued {
     pub(crate) queue: QueueId,
     pub(crate) command: Command,
     pub(crate) buffer: Vec<u8>,
-    pub(crate) contexts: Vec<ContextExtents>,
+    pub(crate) status: StatusAnswer,
     /// When it is overdue, by the queue's own clock.
     pub(crate) due: Option<Duration>,
 }
@@ -197,23 +197,28 @@ impl Requests {
 
 impl Request {
     /// Keeps what a block status says.
-    pub(crate) fn add_extents(&mut self, context: ContextId, extents: transmission::Extents<'_>) {
-        let contexts = match self {
-            Self::Call(call) => &mut call.contexts,
-            Self::Queued(queued) => &mut queued.contexts,
+    pub(crate) fn add_extents(
+        &mut self,
+        memory: &mut StatusMemory,
+        context: ContextId,
+        extents: transmission::Extents<'_>,
+    ) {
+        let status = match self {
+            Self::Call(call) => &mut call.status,
+            Self::Queued(queued) => &mut queued.status,
         };
-        ContextExtents::collect(contexts, context, extents);
+        status.add(memory, context, extents);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, Cookie, Request, Requests};
+    use super::{Call, Cookie, Request, Requests, StatusAnswer};
 
     /// A thread filled its buffer with the holes of another one's read, which had taken the place of its own.
     #[test]
     fn a_cookie_that_is_used_up_finds_nothing() {
-        let call = |waiter| Request::Call(Call { waiter, holes: Vec::new(), contexts: Vec::new() });
+        let call = |waiter| Request::Call(Call { waiter, holes: Vec::new(), status: StatusAnswer::default() });
         let [old, new] = [Cookie(1 << 32 | 3), Cookie(2 << 32 | 3)];
         assert_eq!(old.slot(), new.slot());
         let mut requests = Requests::default();

@@ -17,8 +17,17 @@ pub const MAX_UNKNOWN_INFO: u32 = 1 << 20;
 pub const MAX_UNKNOWN_REPLY: u32 = 4 + 2 * MAX_STRING as u32;
 
 /// The most extents in one block status chunk: "Servers SHOULD NOT send more than 2^20 extents"
-/// (spec, `NBD_REPLY_TYPE_BLOCK_STATUS`). They are passed on as they arrive and never collected by the core.
+/// (spec, `NBD_REPLY_TYPE_BLOCK_STATUS`). They are passed on as they arrive; whoever collects them
+/// has [`DEFAULT_STATUS_MEMORY`] for a bound.
 pub const MAX_EXTENTS: u32 = 1 << 20;
+
+/// How many bytes of memory the collected answers to block status of one connection may take, unless the caller wants
+/// otherwise: those that are coming in, and those that nobody has taken. See
+/// [`StatusMemory`](crate::transmission::StatusMemory).
+///
+/// An extent takes 24 bytes, so an answer of [`MAX_EXTENTS`] takes 24 MiB; five of them fit. While a list grows, its old
+/// memory is there beside the new one, which is half as much again at most.
+pub const DEFAULT_STATUS_MEMORY: usize = 128 << 20;
 
 /// The maximum payload, in bytes, of a server that names none (spec, *Size constraints*).
 pub const DEFAULT_MAX_PAYLOAD: u32 = 1 << 25;
@@ -33,6 +42,11 @@ pub const MIN_INPUT_BUFFER: usize = 16 * 1024;
 /// The most disjoint pieces in which a structured read may lie at one moment. A server that fills a read in
 /// order, or in any order at a sane granularity, stays far below; it bounds memory to 256 KiB a command.
 pub const MAX_FRAGMENTS: usize = 16 * 1024;
+
+/// The most error chunks in the reply to one command: one for each sector of the longest read that every server takes,
+/// which is more than any has to tell. Only the first is kept; the bound is there because nothing else in a reply can go
+/// on for ever: content ends with the range, and each context speaks once.
+pub const MAX_ERROR_CHUNKS: u32 = DEFAULT_MAX_PAYLOAD / 512;
 
 /// Bounds on what a server may send while options are haggled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@
 #[path = "common/counting.rs"]
 mod counting;
 
-use nbd_proto::error::{Error, PeerMisbehaved, Refused};
+use nbd_proto::error::{CommandError, Error, PeerMisbehaved, Refused};
 use nbd_proto::handshake::{Connect, ConnectSettings, Flow, List, ListSettings, Status};
 use nbd_proto::limits::{HandshakeLimits, MAX_EXTENTS, MAX_FRAGMENTS};
-use nbd_proto::transmission::{Client, ClientSettings, Command, Event};
+use nbd_proto::transmission::{Client, ClientSettings, Command, Event, StatusAnswer, StatusMemory};
 use nbd_proto::wire::chunk::{Chunk, Descriptor, Descriptors, ErrorChunk, OffsetHole, Width};
 use nbd_proto::wire::flags::{HandshakeFlags, ReplyFlags, TransmissionFlags};
 use nbd_proto::wire::greeting::{ExportFacts, Greeting};
@@ -211,4 +211,62 @@ fn no_server_makes_a_listing_grow_without_bound() {
     let grown = counting::bytes() - before;
     assert!(grown > LIMIT / 4, "nothing was kept");
     assert!(grown <= 3 * LIMIT, "{grown} bytes for a listing");
+}
+
+/// Feeds one answer of so many extents to `answer`.
+fn answer(client: &mut Client, count: u32, answer: &mut StatusAnswer, memory: &mut StatusMemory) {
+    let mut bytes = Vec::new();
+    for _ in 0..count {
+        Descriptor { length: 512, flags: 0 }.emit(Width::Bits32, &mut bytes);
+    }
+    let (cookie, mut out) = (client.submit(Command::block_status(0, 1 << 31)).unwrap(), Vec::new());
+    client.sent(usize::MAX);
+    let status = Chunk::BlockStatus { context: CONTEXT, extents: Descriptors::new(Width::Bits32, &bytes) };
+    reply(&mut out, cookie, &status);
+    out.extend_from_slice(&[0x66, 0x8e, 0x33, 0xef, 0, 1, 0, 0]);
+    out.extend_from_slice(&cookie.0.to_be_bytes());
+    out.extend_from_slice(&[0; 4]);
+    let (mut at, mut done) = (0, false);
+    while !done {
+        // As a driver would, from a buffer that is shorter than the reply.
+        let advance = client.input(&out[at..out.len().min(at + 10_000)]).unwrap();
+        at += advance.consumed;
+        match advance.event {
+            Some(Event::Extents { context, extents, .. }) => answer.add(memory, context, extents),
+            Some(Event::Done { result, .. }) => done = result.is_ok(),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn collected_extents_take_what_is_counted_and_no_more_than_the_limit() {
+    const LIMIT: usize = 100_000;
+    let (mut client, mut memory) = (client(), StatusMemory::new(LIMIT));
+    let before = counting::bytes();
+    let mut answers: Vec<StatusAnswer> = Vec::with_capacity(8);
+    // 24 bytes each, in a list that has room for 2048, 1024, 512 and so on: the third does not fit any more.
+    for count in [2000, 1000, 2000, 1000, 3] {
+        let mut one = StatusAnswer::default();
+        answer(&mut client, count, &mut one, &mut memory);
+        answers.push(one);
+        let (grown, held) = (counting::bytes() - before - 8 * size_of::<StatusAnswer>(), memory.held());
+        // The engine keeps what it needed once; no more than that is not counted.
+        assert!(held <= LIMIT && grown <= held + 4096, "{grown} bytes, of which {held} are counted");
+    }
+    let mut lengths = Vec::new();
+    for one in answers {
+        let (contexts, result) = one.finish(&memory, Ok(()));
+        lengths.push(result.map(|()| contexts[0].extents.len()));
+        memory.release(&contexts);
+    }
+    let too_large = Err(CommandError::StatusTooLarge { limit: LIMIT });
+    assert_eq!(lengths, [Ok(2000), Ok(1000), too_large, Ok(1000), Ok(3)]);
+    assert_eq!(memory.held(), 0, "all was released");
+    // The server's own error is the one that counts.
+    let mut one = StatusAnswer::default();
+    answer(&mut client, 5000, &mut one, &mut memory);
+    let own = CommandError::ContextsMissing { answered: 0, asked: 1 };
+    assert_eq!(one.finish(&memory, Err(own.clone())), (Vec::new(), Err(own)));
+    assert_eq!(memory.held(), 0, "nothing is kept of what does not fit");
 }

@@ -9,7 +9,7 @@ use nbd_testkit::Nbdkit;
 use crate::common::command;
 
 /// The most memory that a process has had so far, in KiB; `None` once it is over.
-fn peak(pid: u32) -> Option<u64> {
+pub(crate) fn peak(pid: u32) -> Option<u64> {
     let status = read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use nbd_proto::error::CommandError;
-use nbd_proto::transmission::{ContextExtents, Event};
+use nbd_proto::transmission::Event;
 use nbd_proto::wire::number::Cookie;
 
 use super::{Client, Completion};
@@ -102,7 +102,7 @@ impl<S: Stream> Client<S> {
                 }
                 Some(Event::Extents { cookie, context, extents }) => {
                     if let Some(request) = self.requests.get_mut(cookie) {
-                        ContextExtents::collect(&mut request.contexts, context, extents);
+                        request.status.add(&mut self.status_memory, context, extents);
                     }
                 }
                 // The first one is in `Done`.
@@ -117,7 +117,8 @@ impl<S: Stream> Client<S> {
 
     fn done(&mut self, cookie: Cookie, result: Result<(), CommandError>) {
         if let Some(request) = self.requests.remove(cookie) {
-            let (command, buffer, contexts) = (request.command, request.buffer, request.contexts);
+            let (command, buffer) = (request.command, request.buffer);
+            let (contexts, result) = request.status.finish(&self.status_memory, result);
             self.completions.push_back(Completion { cookie, command, buffer, contexts, result });
         }
         // "If the client receives an `NBD_ESHUTDOWN` error it MUST initiate a soft disconnect" (spec, *Terminating

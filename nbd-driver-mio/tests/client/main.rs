@@ -10,11 +10,15 @@ mod addresses;
 mod both_ways;
 #[path = "../../../nbd-driver-std/tests/client/chaos.rs"]
 mod chaos;
+#[path = "../../../nbd-proto/tests/common/counting.rs"]
+mod counting;
 #[path = "../../../nbd-driver-std/tests/client/cve_2019_15541_busy_loop_on_close.rs"]
 mod cve_2019_15541_busy_loop_on_close;
 #[path = "../../../nbd-driver-std/tests/client/cve_2022_0485_failed_reads.rs"]
 mod cve_2022_0485_failed_reads;
 mod driver;
+#[path = "../../../nbd-driver-std/tests/client/endless_answers.rs"]
+mod endless_answers;
 #[path = "../../../nbd-driver-std/tests/client/failures.rs"]
 mod failures;
 #[path = "../../../nbd-driver-std/tests/client/interop.rs"]
@@ -58,3 +62,4 @@ mod rig;
 mod saturated;
 mod shrink;
 mod spurious;
+mod untaken_answers;

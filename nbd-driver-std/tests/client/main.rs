@@ -7,9 +7,12 @@
 mod addresses;
 mod both_ways;
 mod chaos;
+#[path = "../../../nbd-proto/tests/common/counting.rs"]
+mod counting;
 mod cve_2019_15541_busy_loop_on_close;
 mod cve_2022_0485_failed_reads;
 mod driver;
+mod endless_answers;
 mod failures;
 mod interop;
 mod interop_contexts;
@@ -32,3 +35,4 @@ mod panics;
 mod pins;
 mod splitting;
 mod threads;
+mod untaken_answers;

@@ -153,6 +153,13 @@ pub enum CommandError {
         /// How many had to.
         asked: usize,
     },
+    /// An answer for which there was no memory; it was read to its end and forgotten. A shorter range may do, or one
+    /// request after the other.
+    #[error("the server's answers to NBD_CMD_BLOCK_STATUS take more than {limit} bytes of memory, which is the limit")]
+    StatusTooLarge {
+        /// What answers of the connection may take together, in bytes.
+        limit: usize,
+    },
     /// The connection ended before the command did.
     #[error(transparent)]
     Connection(Error),

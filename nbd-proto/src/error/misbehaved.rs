@@ -3,7 +3,7 @@
 use thiserror::Error as ThisError;
 
 use crate::handshake::ReplyStyle;
-use crate::limits::MAX_FRAGMENTS;
+use crate::limits::{MAX_ERROR_CHUNKS, MAX_FRAGMENTS};
 use crate::text::Escaped;
 use crate::wire::number::{ChunkType, CommandType, ContextId, Cookie, OptionCode, ReplyType};
 use alloc::string::String;
@@ -194,6 +194,9 @@ pub enum PeerMisbehaved {
     /// A read answered in more disjoint pieces than can be kept track of.
     #[error("a read is answered in more than {MAX_FRAGMENTS} disjoint pieces")]
     TooManyFragments,
+    /// A reply with more error chunks than any command has a use for.
+    #[error("the reply to one command has more than {MAX_ERROR_CHUNKS} error chunks")]
+    TooManyErrors,
     /// A second content chunk, or a hole beside data, despite the DF flag.
     #[error("a read with NBD_CMD_FLAG_DF was answered in more than one content chunk")]
     Fragmented,

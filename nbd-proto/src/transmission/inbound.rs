@@ -9,6 +9,7 @@ use super::inflight::{InFlight, Request};
 use super::slots::SlotIndex;
 use crate::error::{CommandError, Error, Expected, InvalidMessage, Message, PeerMisbehaved, ServerError};
 use crate::handshake::{Advance, Negotiated, ReplyStyle};
+use crate::limits::MAX_ERROR_CHUNKS;
 use crate::text::lossy;
 use crate::wire::chunk::{Descriptor, Descriptors, ErrorChunk, OFFSET_DATA_PREFIX, OffsetHole, Width, expect};
 use crate::wire::flags::{CommandFlags, ReplyFlags};
@@ -402,6 +403,10 @@ impl Receiver {
         let Some(payload) = body.get(..header.length as usize) else { return Ok(Advance::NOTHING) };
         let error = ErrorChunk::parse(header.chunk, payload)?;
         let request = table.request(slot);
+        request.errors += 1;
+        if request.errors > MAX_ERROR_CHUNKS {
+            return Err(PeerMisbehaved::TooManyErrors.into());
+        }
         if let Some(offset) = error.offset {
             request.error_at(offset)?;
         }

@@ -28,6 +28,8 @@ pub(super) struct Request {
     pub(super) chunks: bool,
     /// Whether a content chunk has come.
     pub(super) content: bool,
+    /// How many error chunks have come.
+    pub(super) errors: u32,
     /// The first error that an error chunk told.
     pub(super) failure: Option<Box<ServerError>>,
     /// Whether the last byte of the request was sent.
@@ -44,6 +46,7 @@ impl Request {
             coverage: Coverage::default(),
             chunks: false,
             content: false,
+            errors: 0,
             failure: None,
             sent: false,
             ended: false,
@@ -59,6 +62,7 @@ impl Request {
         self.coverage.clear();
         self.chunks = false;
         self.content = false;
+        self.errors = 0;
         self.failure = None;
         self.sent = false;
         self.ended = false;

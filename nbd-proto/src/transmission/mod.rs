@@ -28,4 +28,4 @@ pub use client::{Client, ClientSettings};
 pub use inbound::{Event, Extent, Extents, Landing};
 pub use outbound::{Outbound, Segment};
 pub use server::{Failure, ReadPart, Request, RequestId, Server, ServerEvent, ServerSettings};
-pub use status::ContextExtents;
+pub use status::{ContextExtents, StatusAnswer, StatusMemory};

@@ -1,12 +1,12 @@
 //! Error chunks that are themselves in error.
 
 use nbd_proto::error::{Error, Expected, Field, InvalidMessage, Message, PeerMisbehaved};
-use nbd_proto::limits::MAX_STRING;
+use nbd_proto::limits::{MAX_ERROR_CHUNKS, MAX_STRING};
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::number::{ChunkType, ErrorValue};
 
-use crate::harness::{CHUNKED, Setup, fault};
-use crate::server::{LAST, failed_at};
+use crate::harness::{CHUNKED, Setup, fault, link};
+use crate::server::{LAST, MORE, failed, failed_at};
 
 const UNKNOWN: ChunkType = ChunkType(0x8abc);
 const KINDS: [ChunkType; 3] = [ChunkType::ERROR, ChunkType::ERROR_OFFSET, UNKNOWN];
@@ -116,6 +116,38 @@ fn an_error_offset_has_to_lie_in_the_request() {
                 let outside = PeerMisbehaved::ErrorOffsetOutOfBounds { offset, asked_offset: 4096, asked_length: 512 };
                 assert_eq!(error, outside.into());
             }
+        }
+    }
+}
+
+#[test]
+fn error_chunks_without_end_have_an_end() {
+    for style in CHUNKED {
+        let mut link = link(style);
+        let cookie = link.submit(COMMAND);
+        let errors: Vec<u8> =
+            (0..MAX_ERROR_CHUNKS).flat_map(|_| link.chunk(cookie, MORE, &failed(ErrorValue::EIO, b""))).collect();
+        link.feed(&errors);
+        assert_eq!(link.error, None, "as many as there may be");
+        let last = link.chunk(cookie, LAST, &failed(ErrorValue::EIO, b""));
+        link.feed(&last);
+        let error = link.assert_over();
+        assert_eq!(error, PeerMisbehaved::TooManyErrors.into());
+        assert!(error.to_string().contains("more than 65536 error chunks"), "{error}");
+    }
+}
+
+#[test]
+fn each_command_may_bring_as_many_errors_as_it_likes_up_to_the_bound() {
+    for style in CHUNKED {
+        let mut link = link(style);
+        for _ in 0..3 {
+            let cookie = link.submit(COMMAND);
+            let mut errors: Vec<u8> =
+                (1..MAX_ERROR_CHUNKS).flat_map(|_| link.chunk(cookie, MORE, &failed(ErrorValue::EIO, b""))).collect();
+            errors.extend(link.chunk(cookie, LAST, &failed(ErrorValue::EIO, b"")));
+            link.feed(&errors);
+            assert_eq!(link.error, None);
         }
     }
 }

@@ -62,6 +62,11 @@ impl ConnectOptions {
         self
     }
 
+    pub(crate) fn max_status_memory(mut self, bytes: usize) -> Self {
+        self.client = self.client.with_max_status_memory(bytes);
+        self
+    }
+
     pub(crate) fn checks(mut self, checks: Checks) -> Self {
         self.client.engine = self.client.engine.with_checks(checks);
         self
