@@ -7,6 +7,7 @@
 mod counting;
 mod drivers;
 mod engines;
+mod floods;
 
 /// How many requests of each kind are in flight in ordinary use, and in a burst: as many as are allowed by default.
 const DEPTH: usize = 8;
