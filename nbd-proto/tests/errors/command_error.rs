@@ -2,7 +2,7 @@
 
 use nbd_proto::error::CommandError;
 use nbd_proto::handshake::ReplyStyle;
-use nbd_proto::transmission::Command;
+use nbd_proto::transmission::{Command, Event, StatusAnswer, StatusMemory};
 use nbd_proto::wire::chunk::{Chunk, ErrorChunk};
 use nbd_proto::wire::number::{ChunkType, Cookie, ErrorValue};
 
@@ -33,6 +33,22 @@ fn one_context() -> CommandError {
     })
 }
 
+/// An answer for which there is no memory.
+fn forgotten() -> CommandError {
+    let mut link = link(ReplyStyle::Structured);
+    let cookie = link.submit(Command::block_status(0, 512));
+    let reply = link.status(cookie, LAST, BASE, &[(512, 0)]);
+    let (mut memory, mut answer, mut rest) = (StatusMemory::new(20), StatusAnswer::default(), &reply[..]);
+    while !rest.is_empty() {
+        let advance = link.client.input(rest).unwrap();
+        rest = &rest[advance.consumed..];
+        if let Some(Event::Extents { context, extents, .. }) = advance.event {
+            answer.add(&mut memory, context, extents);
+        }
+    }
+    answer.finish(&memory, Ok(())).1.unwrap_err()
+}
+
 pub(crate) fn table() -> Vec<Provoked> {
     let (chunk, error) = (ChunkType::ERROR_OFFSET, ErrorValue::EIO);
     let placed = Chunk::Error(ErrorChunk { chunk, error, message: b"bad sector", offset: Some(4100), rest: b"" });
@@ -50,6 +66,11 @@ pub(crate) fn table() -> Vec<Provoked> {
         ),
         row("Incomplete", &answered(read, &hole(4096, 100)), "the server claims success, but sent 100 of 512 bytes"),
         row("ContextsMissing", &one_context(), "the server claims success, but answered for 1 of 2 metadata contexts"),
+        row(
+            "StatusTooLarge",
+            &forgotten(),
+            "the server's answers to NBD_CMD_BLOCK_STATUS take more than 20 bytes of memory, which is the limit",
+        ),
         row(
             "Connection",
             &failing(read, |link, _| link.client.eof()),

@@ -2,7 +2,7 @@
 
 use nbd_proto::error::PeerMisbehaved;
 use nbd_proto::handshake::ReplyStyle;
-use nbd_proto::limits::MAX_FRAGMENTS;
+use nbd_proto::limits::{MAX_ERROR_CHUNKS, MAX_FRAGMENTS};
 use nbd_proto::transmission::{Command, ServerSettings};
 use nbd_proto::wire::chunk::Chunk;
 use nbd_proto::wire::flags::CommandFlags;
@@ -12,7 +12,7 @@ use nbd_proto::wire::request::CompactRequest;
 
 use crate::handshake_client::misbehaved;
 use crate::harness::{BASE, Link, Setup, fault};
-use crate::server::{LAST, MORE, OK, data, failed_at, hole, simple};
+use crate::server::{LAST, MORE, OK, data, failed, failed_at, hole, simple};
 use crate::{Provoked, row, setup};
 
 const READ: Command = Command::read(4096, 512);
@@ -42,6 +42,11 @@ fn statuses(flags: CommandFlags, extents: &[&[(u64, u64)]]) -> PeerMisbehaved {
 fn fragments() -> PeerMisbehaved {
     let holes: Vec<_> = (0..=MAX_FRAGMENTS as u64).map(|at| hole(2 * at, 1)).collect();
     chunks(Command::read(0, 1 << 20), &holes)
+}
+
+fn errors() -> PeerMisbehaved {
+    let errors: Vec<_> = (0..=MAX_ERROR_CHUNKS).map(|_| failed(ErrorValue::EIO, b"")).collect();
+    chunks(READ, &errors)
 }
 
 /// A reply that echoes another offset than that of the request.
@@ -108,6 +113,7 @@ pub(crate) fn table() -> Vec<Provoked> {
             "5 bytes at 4100 overlap with what this read has had already",
         ),
         row("TooManyFragments", &fragments(), "a read is answered in more than 16384 disjoint pieces"),
+        row("TooManyErrors", &errors(), "the reply to one command has more than 65536 error chunks"),
         row(
             "Fragmented",
             &chunks(READ.with_flags(CommandFlags::DF), &[hole(4096, 256), hole(4352, 256)]),

@@ -12,7 +12,7 @@ variants! {
         ExtendedHeadersWithoutGo,
         ClientFlags, OptionNotFixed, ExportNameWithExtendedHeaders, OptionTooLong, TooManyOptions, PayloadTooLong,
         UnknownCookie, ReplyStyle, SimpleReply, WrongChunk, UnknownChunk, NoneNotDone, OutOfBounds, Overlap,
-        TooManyFragments, Fragmented, ErrorOffsetOutOfBounds, ContextNotAsked, ContextTwice, MoreThanOneExtent,
+        TooManyFragments, TooManyErrors, Fragmented, ErrorOffsetOutOfBounds, ContextNotAsked, ContextTwice, MoreThanOneExtent,
         ExtentBehindRequest, OffsetEcho, WideFlags
     }
     Unavailable {
@@ -24,7 +24,7 @@ variants! {
         Option, String, TooMany, QueueFull, Closed, NotOffered, Flags, ReadOnly, OutOfBounds, Answer, NoRange,
         Unaligned, TooLong, Empty, NoContexts, Context
     }
-    CommandError { Server, Incomplete, ContextsMissing, Connection }
+    CommandError { Server, Incomplete, ContextsMissing, StatusTooLarge, Connection }
     UriError {
         MissingScheme, UnknownScheme, MissingSlashes, Fragment, InvalidCharacter, InvalidPercentEncoding, NotUtf8, Nul,
         Empty, Password, InvalidHost, InvalidPort, InvalidCid, UnexpectedHost, MissingSocket, UnexpectedSocket,

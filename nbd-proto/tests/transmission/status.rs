@@ -1,6 +1,6 @@
 //! A block status that is collected as a whole.
 
-use nbd_proto::transmission::{Command, ContextExtents, Event, Extent};
+use nbd_proto::transmission::{Command, ContextExtents, Event, Extent, StatusAnswer, StatusMemory};
 
 use crate::harness::{BASE, BITMAP, CHUNKED, link};
 use crate::server::{LAST, MORE};
@@ -16,14 +16,15 @@ fn each_context_has_its_extents_in_one_list_in_the_order_in_which_they_spoke() {
         // The first chunk comes in two pieces, so that a context speaks twice.
         let header = all.len() - link.status(cookie, LAST, BASE, &[(4096, 3)]).len();
         let cut = header - if style == nbd_proto::handshake::ReplyStyle::Extended { 16 } else { 8 };
-        let (mut from, mut collected, mut brought) = (0, Vec::new(), 0);
+        let (mut memory, mut answer) = (StatusMemory::new(usize::MAX), StatusAnswer::default());
+        let (mut from, mut brought) = (0, 0);
         for to in [cut, all.len()] {
             loop {
                 let advance = link.client.input(&all[from..to]).unwrap();
                 from += advance.consumed;
                 match advance.event {
                     Some(Event::Extents { context, extents, .. }) => {
-                        ContextExtents::collect(&mut collected, context, extents);
+                        answer.add(&mut memory, context, extents);
                         brought += 1;
                     }
                     Some(Event::Done { result, .. }) => assert_eq!(result, Ok(())),
@@ -36,6 +37,6 @@ fn each_context_has_its_extents_in_one_list_in_the_order_in_which_they_spoke() {
         let bitmap = vec![extent(4096, 512, 1), extent(4608, 1024, 0), extent(5632, 512, 1)];
         let bitmap = ContextExtents { context: BITMAP, extents: bitmap };
         let base = ContextExtents { context: BASE, extents: vec![extent(4096, 4096, 3)] };
-        assert_eq!((collected, brought), (vec![bitmap, base], 3));
+        assert_eq!((answer.finish(&memory, Ok(())), brought), ((vec![bitmap, base], Ok(())), 3));
     }
 }
