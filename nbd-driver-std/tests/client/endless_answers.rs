@@ -31,7 +31,7 @@ pub(crate) fn structured(
     contexts: &'static [&'static str],
     serve: impl FnOnce(&mut Peer) + Send + 'static,
 ) -> (Client, JoinHandle<()>) {
-    let options = contexts.iter().copied().fold(options.clone(), |options, context| options.meta_context(context));
+    let options = contexts.iter().copied().fold(options.clone(), ConnectOptions::meta_context);
     newstyle(&options, Facts { size: GIB, flags: ALL, structured: true, contexts, ..Facts::default() }, serve)
 }
 
