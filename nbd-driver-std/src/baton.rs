@@ -535,14 +535,14 @@ impl State {
                 let (contexts, result) = queued.status.finish(&self.status_memory, result);
                 if let Some(queue) = self.queues.get_mut(id) {
                     queue.in_flight -= 1;
-                    if !queue.dropped {
-                        let request = (queued.command, queued.buffer);
-                        queue.completions.push_back(Completion::new(cookie, request, (contexts, result)));
-                    } else {
+                    if queue.dropped {
                         self.status_memory.release(&contexts);
                         if queue.in_flight == 0 {
                             self.queues.remove(id);
                         }
+                    } else {
+                        let request = (queued.command, queued.buffer);
+                        queue.completions.push_back(Completion::new(cookie, request, (contexts, result)));
                     }
                 }
                 self.wake_first(|want| want == Want::Completion(id));

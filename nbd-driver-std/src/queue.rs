@@ -208,7 +208,9 @@ impl Queue {
         match queue.completions.pop_front() {
             None if interrupted => Err(Interrupted),
             completion => {
-                completion.iter().for_each(|taken| status_memory.release(&taken.contexts));
+                if let Some(taken) = &completion {
+                    status_memory.release(&taken.contexts);
+                }
                 Ok(completion)
             }
         }
