@@ -23,7 +23,7 @@ struct Flood {
 }
 
 impl Flood {
-    fn start(message: Vec<u8>) -> (Self, Accepting) {
+    fn start(message: &[u8]) -> (Self, Accepting) {
         let (client, server) = UnixStream::pair().unwrap();
         (&client).write_all(&3u32.to_be_bytes()).unwrap();
         client.set_nonblocking(true).unwrap();
@@ -58,8 +58,8 @@ fn of_options_whose_answers_nobody_takes() {
     let name = "n".repeat(4000);
     let offers = [(&name[..], Offer::new(1 << 20, TransmissionFlags::empty()))];
     let queries = [&[0; 4][..], &3000u32.to_be_bytes(), &b"\0\0\0\x01:".repeat(3000)].concat();
-    for message in [option(3, b""), option(9, &queries), option(10, &queries), option(0x1234, &[7; 1 << 20])] {
-        let (mut flood, mut accepting) = Flood::start(message);
+    for message in [option(3, b""), option(9, &queries), option(10, &queries), option(0x1234, &vec![7; 1 << 20])] {
+        let (mut flood, mut accepting) = Flood::start(&message);
         let mut scratch = Scratch::new();
         let before = counting::bytes();
         let mut over = false;
@@ -85,7 +85,7 @@ fn of_options_whose_answers_nobody_takes() {
 }
 
 /// A server in its transmission phase, and its client.
-fn served(message: Vec<u8>) -> (Flood, Server, Scratch) {
+fn served(message: &[u8]) -> (Flood, Server, Scratch) {
     let (mut flood, mut accepting) = Flood::start(message);
     (&flood.client).write_all(&option(1, b"")).unwrap();
     accepting.set_ready(true, true);
@@ -102,7 +102,7 @@ fn served(message: Vec<u8>) -> (Flood, Server, Scratch) {
 }
 
 /// The caller takes each request, and `answer` may answer it.
-fn flood(message: Vec<u8>, mut answer: impl FnMut(&mut Server, ServerEvent)) -> usize {
+fn flood(message: &[u8], mut answer: impl FnMut(&mut Server, ServerEvent)) -> usize {
     let (mut flood, mut server, mut scratch) = served(message);
     let before = counting::bytes();
     let mut most = 0;
@@ -130,14 +130,14 @@ fn flood(message: Vec<u8>, mut answer: impl FnMut(&mut Server, ServerEvent)) -> 
 fn of_writes_that_are_not_answered() {
     let mut held = Vec::new();
     let message = [request(CommandType::WRITE, 1 << 20), vec![7; 1 << 20]].concat();
-    let most = flood(message, |_, event| held.push(event));
+    let most = flood(&message, |_, event| held.push(event));
     assert!(most > LIMIT / 2 && most <= LIMIT + BESIDE, "{most} bytes");
 }
 
 #[test]
 fn of_reads_whose_answers_nobody_takes() {
     let mut answered = 0;
-    let most = flood(request(CommandType::READ, 1 << 20), |server, event| {
+    let most = flood(&request(CommandType::READ, 1 << 20), |server, event| {
         if let ServerEvent::Request { request, .. } = event {
             answered += 1;
             server.finish_read(request.id, Buffer::from(vec![7; 1 << 20])).unwrap();
@@ -150,7 +150,7 @@ fn of_reads_whose_answers_nobody_takes() {
 #[test]
 fn of_requests_that_are_wrong() {
     for message in [request(CommandType(77), 0), request(CommandType::TRIM, 7), request(CommandType::READ, 0)] {
-        let most = flood(message, |_, event| assert!(matches!(event, ServerEvent::Done { .. }), "{event:?}"));
+        let most = flood(&message, |_, event| assert!(matches!(event, ServerEvent::Done { .. }), "{event:?}"));
         assert!(most <= BESIDE, "{most} bytes");
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn structured(
     contexts: &'static [&'static str],
     serve: impl FnOnce(&mut Peer) + Send + 'static,
 ) -> (Client, JoinHandle<()>) {
-    let options = contexts.iter().fold(options.clone(), |options, context| options.meta_context(*context));
+    let options = contexts.iter().fold(options.clone(), |options, &context| options.meta_context(context));
     newstyle(&options, Facts { size: GIB, flags: ALL, structured: true, contexts, ..Facts::default() }, serve)
 }
 
@@ -68,10 +68,14 @@ fn answers_to_block_status_in_flight_have_a_bound_together() {
         let (client, server) = structured(&ConnectOptions::new(), &["base:allocation"], |peer| {
             let requests: Vec<_> = (0..REQUESTS).map(|_| peer.expect(BLOCK_STATUS)).collect();
             let payload = extents(1, MAX_EXTENTS);
-            requests.iter().for_each(|request| peer.chunk(request, false, EXTENTS, &payload));
+            for request in &requests {
+                peer.chunk(request, false, EXTENTS, &payload);
+            }
             peer.chunk(&requests[0], true, NONE, &[]);
             let flush = peer.expect(FLUSH);
-            requests[1..].iter().for_each(|request| peer.chunk(request, true, NONE, &[]));
+            for request in &requests[1..] {
+                peer.chunk(request, true, NONE, &[]);
+            }
             peer.chunk(&flush, true, NONE, &[]);
             serve_extents(peer, MAX_EXTENTS);
         });
@@ -267,7 +271,7 @@ fn replies_without_end_to_one_option_end_the_handshake() {
         ("connect", 9, 4, context(1), many),
         ("connect", 9, 4, context(4096), much),
         ("connect", 7, 3, vec![0x77, 0x77], many),
-        ("connect", 7, 3, [&[0x77, 0x77][..], &[0; 100_000]].concat(), much),
+        ("connect", 7, 3, [&[0x77, 0x77][..], &vec![0; 100_000]].concat(), much),
         ("connect", 7, 3, vec![0, 2, b'd'], many),
         ("connect", 7, 3, [&[0, 2][..], &[b'd'; 4096]].concat(), much),
         ("list", 3, 2, name(0), many),
