@@ -22,7 +22,10 @@ mod size;
 mod status;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -31,6 +34,7 @@ use clap::error::ErrorKind;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    panic::set_hook(Box::new(report::panicked));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -72,7 +76,13 @@ fn has_plain_arguments() -> bool {
 
 /// Without colours, which would be escaped as well.
 fn print_escaped(error: &clap::Error) -> io::Result<()> {
-    let text = error.to_string();
+    // The ends of lines are to be clap's own. It would say the same of arguments without any.
+    let arguments = env::args_os().map(|argument| {
+        let bytes = argument.into_vec().into_iter();
+        let escaped = bytes.flat_map(|byte| if byte == b'\n' { vec![b'\\', b'n'] } else { vec![byte] });
+        OsString::from_vec(escaped.collect())
+    });
+    let text = Cli::try_parse_from(arguments).err().map_or_else(|| error.to_string(), |error| error.to_string());
     let lines: Vec<_> = text.trim_end().split('\n').map(report::one_line).collect();
     writeln!(io::stderr(), "{}", lines.join("\n"))
 }

@@ -1,7 +1,9 @@
 //! How a failure is told: one line, and nothing in it that could play tricks on a terminal.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use nbd_driver_std::Error;
@@ -24,6 +26,15 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
 /// Prints a line on standard error. Where that is closed, the exit code has to do.
 pub(crate) fn notice(text: &str) {
     let _ = writeln!(io::stderr(), "nbd: {}", one_line(text));
+}
+
+/// Tells of a bug of ours as the standard library does, but in one line: what it was about may be anybody's text.
+pub(crate) fn panicked(panic: &PanicHookInfo<'_>) {
+    notice(&panic.to_string());
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        let _ = write!(io::stderr(), "{trace}");
+    }
 }
 
 /// Why the command failed and what to do about it, not escaped.
@@ -112,11 +123,34 @@ pub(crate) fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::{env, panic, thread};
+
     use nbd_driver_std::Error;
     use nbd_proto::error::{Refusal, Unavailable};
     use nbd_proto::wire::number::{OptionCode, ReplyType};
 
-    use super::{hint, one_line};
+    use super::{hint, one_line, panicked};
+
+    const NASTY: &str = "a\u{1b}[2J\u{9b}31m\u{202e}\nnbd: all is well";
+
+    /// A process of its own, since the hook is the whole process's.
+    #[test]
+    fn a_panic_is_told_in_one_line() {
+        const VARIABLE: &str = "NBD_TEST_PANICS";
+        if env::var_os(VARIABLE).is_some() {
+            panic::set_hook(Box::new(panicked));
+            assert!(thread::spawn(|| panic!("{NASTY}")).join().is_err());
+            return;
+        }
+        let mut child = Command::new(env::current_exe().unwrap());
+        child.args(["--exact", "report::tests::a_panic_is_told_in_one_line", "--nocapture"]);
+        let output = child.env(VARIABLE, "1").env("RUST_BACKTRACE", "0").output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && errors.starts_with("nbd: panicked at "), "{errors}");
+        assert!(errors.contains("a\\u{1b}[2J\\u{9b}31m\\u{202e}\\nnbd: all"), "{errors}");
+        assert!(errors.trim_end().lines().count() == 1 && !errors.trim_end().contains(char::is_control), "{errors:?}");
+    }
 
     #[test]
     fn the_list_helps_unless_the_server_goes_away() {

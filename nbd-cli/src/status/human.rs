@@ -10,6 +10,7 @@ use nbd_proto::text::Escaped;
 
 use super::Shown;
 use super::json::interface;
+use crate::report::one_line;
 use crate::size;
 
 const HEAD: [&str; 8] = ["DEVICE", "SIZE", "RO", "CONNECTIONS", "INTERFACE", "SINCE", "BY", "URI"];
@@ -64,7 +65,7 @@ pub(super) fn one(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let since = age(status).zip(since).map(|(age, since)| format!("{age} ago (@{since})"));
     let lines = [
         ("device", Some(status.device.to_string())),
-        ("uri", status.origin.clone()),
+        ("uri", status.origin.as_deref().map(one_line)),
         ("backend", status.backend.as_deref().map(|text| Escaped(text).to_string())),
         ("interface", Some(interface(status.interface).to_owned())),
         ("since", since),
@@ -95,7 +96,7 @@ fn age(status: &Status) -> Option<HumanDuration> {
 
 /// The note of whoever attached it, or else what the kernel was told.
 fn target(status: &Status) -> Option<String> {
-    status.origin.clone().or_else(|| status.backend.as_deref().map(|text| Escaped(text).to_string()))
+    status.origin.as_deref().map(one_line).or_else(|| status.backend.as_deref().map(|text| Escaped(text).to_string()))
 }
 
 fn by(status: &Status) -> String {

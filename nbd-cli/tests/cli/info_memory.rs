@@ -21,7 +21,7 @@ fn run(args: &[&str]) -> Run {
 
 #[test]
 fn who_wants_more_than_the_bound_fails() {
-    let bytes = (2 * u64::from(BOUND)) << 10;
+    let bytes = u64::from(BOUND) << 11;
     let run = run(&["copy", "/dev/zero", "null:", &format!("--queue-size={bytes}"), "--request-size=32M"]);
     assert!(run.failure().contains("out of memory"));
 }

@@ -10,9 +10,9 @@
 //! - the server's engine refuses nothing that the client's has let through, but once it is shut down;
 //! - without a cut no answer is lost, whatever the order, and with one every command that was in flight fails.
 //!
-//! The data: the `ServerSessionHeader` of [`server_session`](super::server_session), of which `fails` and what follows it
+//! The data: the `ServerSessionHeader` of `server_session`, of which `fails` and what follows it
 //! mean nothing but for the pieces; one byte of what the client asks for, as in the header of
-//! [`client_session`](super::client_session); then operations, each a byte and what it takes:
+//! `client_session`; then operations, each a byte and what it takes:
 //!
 //! ```text
 //! 0xxx_xxxx                bytes move one step, first at the client: taken out, delivered, taken out, delivered;
