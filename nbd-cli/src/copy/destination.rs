@@ -135,7 +135,7 @@ fn open_path(path: &Path, size: Option<u64>, args: &CopyArgs) -> anyhow::Result<
         Some(kind) if kind.is_dir() => bail!("{name} is a directory; give the name of a file in it"),
         Some(kind) if kind.is_block_device() => {
             let file = File::options().write(true).open(path).with_context(opening)?;
-            let sink = FileSink::device(name, file, zeroes, args.flush)?;
+            let sink = FileSink::device(name, file, zeroes, args.flushes())?;
             large_enough(sink.name(), sink.size(), size)?;
             Ok(Destination::File(sink))
         }
@@ -145,7 +145,7 @@ fn open_path(path: &Path, size: Option<u64>, args: &CopyArgs) -> anyhow::Result<
         }
         Some(_) | None => {
             let file = File::options().write(true).create(true).truncate(true).open(path).with_context(opening)?;
-            Ok(Destination::File(FileSink::new_file(name, file, size, zeroes, args.flush)?))
+            Ok(Destination::File(FileSink::new_file(name, file, size, zeroes, args.flushes())?))
         }
     }
 }
