@@ -106,6 +106,11 @@ pub fn seeds() -> Seeds {
     list.extend(all_infos);
     seeds.push(("interactive_all_options", script(INTERACTIVE, 0, &options, 0, &replies(&list), &[])));
 
+    let mut list = vec![ack];
+    list.extend(all_infos);
+    let starttls = script(INTERACTIVE | TLS_OPPORTUNISTIC, 0, &[4, 6, 0], 0, &replies(&[ack]), &replies(&list));
+    seeds.push(("interactive_starttls", starttls));
+
     let list = [server("a"), server("b"), server("c"), ack];
     seeds.push(("interactive_over_limit", script(INTERACTIVE, 0, &[3, 0], 2, &replies(&list), &[])));
 

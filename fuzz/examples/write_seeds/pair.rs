@@ -12,6 +12,8 @@ const CLIENT_SENDS_A_FEW: u8 = 0x23;
 const SERVER_RECEIVES: u8 = 0x72;
 const SERVER_SENDS: u8 = 0x74;
 const SERVER_SENDS_A_FEW: u8 = 0x4c;
+/// One byte moves on each way.
+const MOVE_ONE: u8 = 0x0f;
 const ANSWER: u8 = 0xa0;
 const FAIL: u8 = 0xc0;
 const CUT_TO_SERVER: u8 = 0xe0;
@@ -20,6 +22,7 @@ const DISCONNECT: u8 = 0xf8;
 const SHUT_DOWN: u8 = 0xf9;
 
 const READ: [u8; 4] = [0x80, 0, 1, 200];
+const READ_FEW: [u8; 4] = [0x80, 0, 1, 3];
 const READ_WHOLE: [u8; 4] = [0x80, 4, 32, 128];
 const WRITE: [u8; 4] = [0x81, 1, 2, 100];
 const FLUSH: [u8; 4] = [0x83, 0, 0, 0];
@@ -68,6 +71,7 @@ pub fn seeds() -> Seeds {
         ("oldstyle", session(ServerSessionHeader { greeting: 2, ..generous }, STRUCTURED, all)),
         ("newstyle", session(ServerSessionHeader { greeting: 1, ..generous }, SIMPLE, all)),
         ("tls", session(ServerSessionHeader { greeting: 2 << 5, ..generous }, ALL, all)),
+        ("byte_by_byte", session(generous, STRUCTURED, &[&READ_FEW, &[MOVE_ONE; 30], &[ANSWER], &[MOVE_ONE; 60]])),
         ("few_at_once", session(ServerSessionHeader { in_flight: 1, ..generous }, ALL, few)),
         ("cut_to_server", session(generous, STRUCTURED, &cut)),
         ("cut_to_client", session(generous, ALL, &cut_back)),

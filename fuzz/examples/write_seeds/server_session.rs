@@ -64,7 +64,7 @@ pub fn seeds() -> Seeds {
         (CommandType::READ, none, 0, 0, b""),
         (CommandType::DISC, none, 0, 0, b""),
     ];
-    let set = OptionRequest::SetMetaContext(contexts("a", &["base:allocation", "qemu:"]));
+    let set = OptionRequest::SetMetaContext(contexts("a", &["base:allocation", "qemu:dirty-bitmap:b"]));
     let mut seeds = Seeds::new();
 
     let mut filter = Vec::new();
@@ -73,6 +73,13 @@ pub fn seeds() -> Seeds {
     let mut stream = options(&[OptionRequest::ExtendedHeaders, set.clone(), go("a")]);
     extended(&mut stream, &[&[filtered], requests].concat());
     seeds.push(("extended_filter", generous.before(&stream)));
+    let mut twice = Vec::new();
+    BlockStatusPayload { effect_length: 64, contexts: [ContextId(1), ContextId(1)].into_iter().collect() }
+        .emit(&mut twice);
+    let twice: Request<'_> = (CommandType::BLOCK_STATUS, none, 0, twice.len() as u64, &twice);
+    let mut stream = options(&[OptionRequest::ExtendedHeaders, set.clone(), go("a")]);
+    extended(&mut stream, &[twice, filtered]);
+    seeds.push(("extended_filter_twice", generous.before(&stream)));
     let mut stream = options(&[OptionRequest::ExtendedHeaders, set.clone(), go("a")]);
     extended(&mut stream, requests);
     seeds.push(("extended", generous.before(&stream)));

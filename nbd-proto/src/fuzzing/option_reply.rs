@@ -326,6 +326,7 @@ impl<'a> Run<'a> {
     fn switch(&mut self) {
         let Some(engine) = &mut self.engine else { return };
         if engine.status() == Status::SwitchToTls {
+            check_refused(engine, self.case.options.first(), &mut self.out);
             check_clear(self.case.tls_policy, &self.out);
             self.in_tls = true;
             if let Err(error) = engine.tls_established(&mut self.out) {

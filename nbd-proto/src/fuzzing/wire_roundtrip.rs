@@ -131,6 +131,10 @@ fn chunk(kind: ChunkType, payload: &[u8]) {
     value.emit(&mut bytes);
     assert_eq!(value.chunk(), kind);
     assert_eq!(bytes, payload, "{value:?} is emitted another way");
+    if let (Chunk::Error(error), Some(_)) = (&value, kind.name()) {
+        assert!(error.rest.is_empty(), "something stands behind {error:?}");
+        assert_eq!(error.offset.is_some(), kind == ChunkType::ERROR_OFFSET, "{error:?}");
+    }
     if let Chunk::BlockStatus { context, extents } = value {
         let width = extents.width();
         let count = width.count(length);

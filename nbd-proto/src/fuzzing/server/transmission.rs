@@ -185,6 +185,7 @@ impl Transmission {
                 self.due.push(id);
             }
             ServerEvent::Done { id, sent } => {
+                assert!(sent || self.server.over().is_some(), "no answer to {id:?}, and the connection goes on");
                 let arrived = self.find(id);
                 assert!(!sent || arrived.answer.is_some(), "an answer was sent that nobody gave");
                 arrived.sent = Some(sent);
