@@ -15,7 +15,9 @@ pub(crate) struct History {
 struct Byte {
     /// Each value that it was given, and by which change.
     values: Vec<(Step, u8)>,
-    /// It has come this far: a change was told, or a read has shown it.
+    /// It has come this far: a change was told.
+    told: Step,
+    /// The same, or a read has shown it.
     seen: Step,
     /// It has come this far on non-volatile storage.
     safe: Step,
@@ -23,7 +25,7 @@ struct Byte {
 
 impl History {
     pub(crate) fn new(size: usize) -> Self {
-        Self { bytes: vec![Byte { values: vec![(0, 0)], seen: 0, safe: 0 }; size], steps: 0 }
+        Self { bytes: vec![Byte { values: vec![(0, 0)], told: 0, seen: 0, safe: 0 }; size], steps: 0 }
     }
 
     /// A change is submitted.
@@ -38,6 +40,7 @@ impl History {
     /// A change was told to have been made; and if it was written through, it stays.
     pub(crate) fn changed(&mut self, at: usize, length: usize, step: Step, through: bool) {
         for byte in &mut self.bytes[at..at + length] {
+            byte.told = byte.told.max(step);
             byte.seen = byte.seen.max(step);
             if through {
                 byte.safe = byte.safe.max(step);
@@ -45,16 +48,21 @@ impl History {
         }
     }
 
-    /// How far a range has come for sure, which is where a read or a flush that is submitted now begins.
-    pub(crate) fn seen(&self, at: usize, length: usize) -> Vec<Step> {
-        self.bytes[at..at + length].iter().map(|byte| byte.seen).collect()
+    /// How far each byte has come by what was told, which is what a flush that is submitted now covers.
+    pub(crate) fn told(&self) -> Vec<Step> {
+        self.bytes.iter().map(|byte| byte.told).collect()
     }
 
-    /// A flush was told to have succeeded, which was submitted when the disk had been `seen` so.
-    pub(crate) fn flushed(&mut self, seen: &[Step]) {
-        for (byte, seen) in self.bytes.iter_mut().zip(seen) {
-            byte.safe = byte.safe.max(*seen);
+    /// A flush was told to have succeeded, which was submitted when so much had been `told`.
+    pub(crate) fn flushed(&mut self, told: &[Step]) {
+        for (byte, told) in self.bytes.iter_mut().zip(told) {
+            byte.safe = byte.safe.max(*told);
         }
+    }
+
+    /// How far a range has come for sure, which is where a read that is submitted now begins.
+    pub(crate) fn seen(&self, at: usize, length: usize) -> Vec<Step> {
+        self.bytes[at..at + length].iter().map(|byte| byte.seen).collect()
     }
 
     /// A read has brought this, which was submitted when its range had been `seen` so.

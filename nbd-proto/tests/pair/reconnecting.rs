@@ -47,8 +47,8 @@ struct Open {
     command: Command,
     /// The number of a change in the history.
     step: u64,
-    /// How far the disk had come when it was submitted.
-    seen: Vec<u64>,
+    /// How far the disk had come when it was submitted: for a read by what was seen, for a flush by what was told.
+    before: Vec<u64>,
 }
 
 struct Client {
@@ -63,6 +63,7 @@ struct Client {
     data: BTreeMap<EntryId, Vec<u8>>,
     told: BTreeSet<EntryId>,
     wishes: usize,
+    /// Those that came to the transmission phase.
     connections: u64,
     store: Store,
     history: History,
@@ -156,7 +157,7 @@ impl Client {
             data: BTreeMap::new(),
             told: BTreeSet::new(),
             wishes: rng.usize(10..80),
-            connections: 1,
+            connections: 0,
             store: Store::new(SIZE as usize),
             history: History::new(PLAYGROUND),
             settings: JournalSettings::default().with_max_kept(max_kept),
@@ -174,6 +175,7 @@ impl Client {
             self.journal = Some(Journal::new(negotiated, self.settings));
         }
         self.link.joined = true;
+        self.connections += 1;
         self.old = None;
     }
 
@@ -195,10 +197,10 @@ impl Client {
             _ => Command::flush(),
         };
         let id = journal.submit(command);
-        let mut open = Open { command, step: 0, seen: Vec::new() };
+        let mut open = Open { command, step: 0, before: Vec::new() };
         match command.command {
-            CommandType::READ => open.seen = self.history.seen(at, length),
-            CommandType::FLUSH => open.seen = self.history.seen(0, PLAYGROUND),
+            CommandType::READ => open.before = self.history.seen(at, length),
+            CommandType::FLUSH => open.before = self.history.told(),
             CommandType::WRITE => {
                 let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(1..)).take(length).collect();
                 open.step = self.history.change(at, &bytes);
@@ -255,17 +257,21 @@ impl Client {
 
     fn tell(&mut self, id: EntryId, result: &Result<(), CommandError>, buffer: &[u8]) {
         assert!(self.told.insert(id), "a command was told twice");
-        let Open { command, step, seen } = self.open.remove(&id).expect("it was submitted");
+        let Open { command, step, before } = self.open.remove(&id).expect("it was submitted");
         result.as_ref().expect("nothing fails but connections");
         let (at, length) = (command.offset as usize, command.length as usize);
         match command.command {
-            CommandType::READ => self.history.read(at, &seen, buffer),
-            CommandType::FLUSH => self.history.flushed(&seen),
+            CommandType::READ => self.history.read(at, &before, buffer),
+            CommandType::FLUSH => self.history.flushed(&before),
             _ => self.history.changed(at, length, step, command.flags.contains(CommandFlags::FUA)),
         }
     }
 
     fn disturb(&mut self, rng: &mut Rng) {
+        // A handshake is as long as many a session: it would be all that is ever disturbed.
+        if !self.link.joined && rng.u8(..8) > 0 {
+            return;
+        }
         match rng.u8(..5) {
             // The server restarts; the last it said may come through, to any byte.
             0 => {
@@ -311,7 +317,6 @@ impl Client {
         }
         let mut old = std::mem::replace(&mut self.link, Link::new(&self.setup));
         old.to_server.end();
-        self.connections += 1;
         // It may have stopped, and may restart at any time.
         self.old = Some(old).filter(|_| rng.u8(..4) > 0);
         if rng.u8(..6) == 0 {
@@ -329,7 +334,7 @@ impl Client {
 pub(crate) fn run(seed: u64) -> u64 {
     let mut rng = Rng::with_seed(seed);
     let mut client = Client::new(&mut rng);
-    let hostility = [300, 3000, 12_000][rng.usize(..3)];
+    let hostility = [300, 1000, 4000][rng.usize(..3)];
     let mut now = 0;
     let mut flushed = false;
     loop {
@@ -367,6 +372,6 @@ impl Client {
         let Some(journal) = &mut self.journal else { return };
         let command = Command::flush();
         let id = journal.submit(command);
-        self.open.insert(id, Open { command, step: 0, seen: self.history.seen(0, PLAYGROUND) });
+        self.open.insert(id, Open { command, step: 0, before: self.history.told() });
     }
 }
