@@ -16,6 +16,7 @@
 //! - [`Disk`] describes what is served, in memory, so that a test knows every byte.
 //! - [`Script`] plays given bytes: a server or client with exactly one fault.
 //! - [`Recorder`] stands between a client and a server; a [`Recording`] is what they said.
+//! - [`Phoenix`] is killed and comes back.
 //! - [`Tool`] finds the programs that tests compare with, such as `nbdinfo`.
 //! - [`must_end`] puts an end to what might hang, and [`await_rest`] tells a thread that waits from one that spins.
 //! - [`vm`] runs tests in a virtual machine, on real kernels.
@@ -43,6 +44,7 @@ mod hang;
 mod listener;
 mod nbd_server;
 mod nbdkit;
+mod phoenix;
 mod qemu_nbd;
 mod recorder;
 mod recording;
@@ -58,6 +60,7 @@ pub use disk::{Disk, pattern, sparse_file};
 pub use hang::{HANG, must_end};
 pub use nbd_server::NbdServer;
 pub use nbdkit::{Handshake, Nbdkit};
+pub use phoenix::{Bird, Phoenix};
 pub use qemu_nbd::QemuNbd;
 pub use recorder::Recorder;
 pub use recording::{Record, Recording, Speaker};

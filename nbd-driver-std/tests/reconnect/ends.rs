@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nbd_driver_std::{ConnectOptions, Error, Reconnect};
-use nbd_testkit::must_end;
+use nbd_testkit::{Bird, Phoenix, must_end};
 
-use crate::phoenix::{Bird, Phoenix, options};
+use crate::patient::options;
 
 #[test]
 fn an_export_of_another_size_ends_the_client() {

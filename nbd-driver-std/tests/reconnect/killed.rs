@@ -9,9 +9,9 @@ use fastrand::Rng;
 use nbd_driver_std::nbd_proto::transmission::Command;
 use nbd_driver_std::nbd_proto::wire::number::CommandType;
 use nbd_driver_std::{Client, Ticket};
-use nbd_testkit::must_end;
+use nbd_testkit::{Bird, Phoenix, must_end};
 
-use super::phoenix::{Bird, Phoenix, options};
+use super::patient::options;
 
 const SIZE: u64 = 1 << 20;
 const KILLS: usize = 30;

@@ -1,9 +1,8 @@
 //! Dozens of kills of nbdkit.
 
-use nbd_testkit::must_end;
+use nbd_testkit::{Bird, must_end};
 
 use crate::killed::{one_thread_with_a_queue, threads_that_share_a_client};
-use crate::phoenix::Bird;
 
 #[test]
 fn a_server_that_is_killed_dozens_of_times_leaves_no_trace_in_a_queue() {

@@ -8,5 +8,5 @@ mod ends;
 mod killed;
 mod kills;
 mod order;
-mod phoenix;
+mod patient;
 mod replay;

@@ -7,7 +7,7 @@ use nbd_driver_std::{ConnectOptions, Error, Interrupted, Reconnect};
 use nbd_testkit::must_end;
 
 use crate::acts::{FLUSH, Play, READ, WRITE};
-use crate::phoenix::options;
+use crate::patient::options;
 
 const ESHUTDOWN: u32 = 108;
 

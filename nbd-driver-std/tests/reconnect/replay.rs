@@ -1,9 +1,9 @@
 //! What is sent again.
 
 use nbd_driver_std::nbd_proto::wire::flags::CommandFlags;
-use nbd_testkit::must_end;
+use nbd_testkit::{Bird, Phoenix, must_end};
 
-use crate::phoenix::{Bird, Phoenix, options};
+use crate::patient::options;
 
 fn read(client: &nbd_driver_std::Client, offset: u64) -> [u8; 512] {
     let mut buffer = [0; 512];

@@ -3,10 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use nbd_testkit::{must_end, pattern};
+use nbd_testkit::{Bird, Phoenix, must_end, pattern};
 
 use super::ours::ours;
-use super::phoenix::{Bird, Phoenix};
 use crate::common::{Run, command};
 
 const LENGTH: usize = 4 << 20;

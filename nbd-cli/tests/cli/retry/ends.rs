@@ -3,10 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
-use nbd_testkit::{must_end, pattern};
+use nbd_testkit::{Phoenix, must_end, pattern};
 
 use super::ours::ours;
-use super::phoenix::Phoenix;
 use crate::common::{Run, command, nbd_fed};
 
 const LENGTH: u64 = 4 << 20;

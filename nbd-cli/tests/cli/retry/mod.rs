@@ -5,5 +5,5 @@ mod ends;
 #[path = "../../../../nbd-driver-std/tests/reconnect/killed.rs"]
 mod killed;
 mod ours;
-#[path = "../../../../nbd-driver-std/tests/reconnect/phoenix.rs"]
-mod phoenix;
+#[path = "../../../../nbd-driver-std/tests/reconnect/patient.rs"]
+mod patient;

@@ -1,9 +1,8 @@
 //! Dozens of kills of our own server, under a client that replaces its connection.
 
-use nbd_testkit::must_end;
+use nbd_testkit::{Bird, must_end};
 
 use super::killed::{one_thread_with_a_queue, threads_that_share_a_client};
-use super::phoenix::Bird;
 
 pub(super) fn ours() -> Bird {
     Bird::Ours(env!("CARGO_BIN_EXE_nbd").into())
