@@ -76,6 +76,7 @@ pub enum Ended {
 #[cfg(test)]
 mod variants {
     use super::{CommandError, Ended, Error, InvalidMessage, PeerMisbehaved, Refused, TlsUnavailable, Unavailable};
+    use crate::resume::{Broken, Differs};
     use crate::uri::UriError;
 
     macro_rules! variants {

@@ -3,6 +3,9 @@
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
+use bitflags::Flags;
+use bitflags::parser::WriteHex;
+
 use crate::limits::MAX_STRING;
 
 /// Shows a string with everything escaped that could move a cursor or hide itself on a terminal: control
@@ -30,6 +33,14 @@ impl fmt::Display for Escaped<'_> {
 /// Text for people, as a peer sent it; bytes that are no UTF-8 become U+FFFD.
 pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The names of the flags that are set, as in `FUA | REQ_ONE`.
+pub(crate) fn flag_names<F: Flags<Bits: WriteHex>>(flags: &F) -> String {
+    let mut names = String::new();
+    // Only a writer that fails makes this fail.
+    let _ = bitflags::parser::to_writer(flags, &mut names);
+    names
 }
 
 /// The longest beginning of a text for people that the protocol can carry: at most [`MAX_STRING`] bytes, no piece of a

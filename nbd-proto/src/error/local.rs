@@ -7,7 +7,7 @@ use thiserror::Error as ThisError;
 
 use super::{Error, Field};
 use crate::limits::MAX_STRING;
-use crate::text::Escaped;
+use crate::text::{Escaped, flag_names};
 use crate::wire::flags::CommandFlags;
 use crate::wire::number::{CommandType, ContextId, ErrorValue, OptionCode};
 
@@ -53,7 +53,7 @@ pub enum Refused {
         command: CommandType,
     },
     /// A command flag that does not go with the command, or that the server does not offer.
-    #[error("{command} may not carry the flags {} here", names(*.flags))]
+    #[error("{command} may not carry the flags {} here", flag_names(.flags))]
     Flags {
         /// The command.
         command: CommandType,
@@ -121,13 +121,6 @@ pub enum Refused {
         /// The context.
         context: ContextId,
     },
-}
-
-fn names(flags: CommandFlags) -> String {
-    let mut names = String::new();
-    // Only a writer that fails makes this fail.
-    let _ = bitflags::parser::to_writer(&flags, &mut names);
-    names
 }
 
 /// How one command failed.

@@ -6,7 +6,7 @@ use core::fmt;
 use thiserror::Error as ThisError;
 
 use crate::handshake::{Negotiated, ReplyStyle};
-use crate::text::Escaped;
+use crate::text::{Escaped, flag_names};
 use crate::wire::flags::TransmissionFlags;
 use crate::wire::info::BlockSizes;
 
@@ -24,7 +24,7 @@ pub enum Differs {
         now: u64,
     },
     /// What the export can do.
-    #[error("the export had the flags {was:?}, and now has {now:?}")]
+    #[error("the export had the flags {}, and now has {}", flag_names(.was), flag_names(.now))]
     Flags {
         /// Before.
         was: TransmissionFlags,

@@ -24,6 +24,10 @@ mod invalid_message;
 mod octets;
 mod over;
 mod refused;
+mod resume;
+#[path = "../resume/support.rs"]
+#[allow(dead_code, reason = "its own tests use the rest")]
+mod resuming;
 #[path = "../transmission/server.rs"]
 #[allow(dead_code, reason = "its own tests use the rest")]
 mod server;
@@ -67,6 +71,7 @@ fn all() -> Vec<Provoked> {
         unavailable::table(),
         refused::table(),
         command_error::table(),
+        resume::table(),
         uri::table(),
     ]
     .into_iter()

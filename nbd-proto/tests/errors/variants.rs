@@ -12,8 +12,8 @@ variants! {
         ExtendedHeadersWithoutGo,
         ClientFlags, OptionNotFixed, ExportNameWithExtendedHeaders, OptionTooLong, TooManyOptions, PayloadTooLong,
         UnknownCookie, ReplyStyle, SimpleReply, WrongChunk, UnknownChunk, NoneNotDone, OutOfBounds, Overlap,
-        TooManyFragments, TooManyErrors, Fragmented, ErrorOffsetOutOfBounds, ContextNotAsked, ContextTwice, MoreThanOneExtent,
-        ExtentBehindRequest, OffsetEcho, WideFlags
+        TooManyFragments, TooManyErrors, Fragmented, ErrorOffsetOutOfBounds, ContextNotAsked, ContextTwice,
+        MoreThanOneExtent, ExtentBehindRequest, OffsetEcho, WideFlags
     }
     Unavailable {
         Refused, Tls, ServerRequiresTls, NoSuchExport, ExportNameOnOldstyle, CannotList, TurnedAway, ExportNameRejected
@@ -25,6 +25,8 @@ variants! {
         Unaligned, TooLong, Empty, NoContexts, Context
     }
     CommandError { Server, Incomplete, ContextsMissing, StatusTooLarge, Connection }
+    Broken { Change, Flush }
+    Differs { Size, Flags, BlockSizes, ReplyStyle, Contexts, Tls }
     UriError {
         MissingScheme, UnknownScheme, MissingSlashes, Fragment, InvalidCharacter, InvalidPercentEncoding, NotUtf8, Nul,
         Empty, Password, InvalidHost, InvalidPort, InvalidCid, UnexpectedHost, MissingSocket, UnexpectedSocket,

@@ -1,80 +1,45 @@
 //! When a copy fails all the same.
 
 use std::io::{Read as _, Write as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nbd_testkit::{Phoenix, must_end, pattern};
 
 use super::ours::ours;
 use crate::common::{Run, command, nbd_fed};
 
-const LENGTH: u64 = 4 << 20;
+const LENGTH: usize = 4 << 20;
 
-/// Copies from a server that something happens to when a tenth has come.
-fn copy(retry: &[&str], happens: impl FnOnce(&mut Phoenix)) -> Run {
-    let mut server = Phoenix::new(LENGTH, ours()).unwrap();
+/// A copy from a server, or to one, that something happens to when a tenth has been read or taken.
+type Copy = fn(&[&str], fn(&mut Phoenix)) -> Run;
+
+const COPIES: [(Copy, &str); 2] = [(from, "reading"), (to, "writing")];
+
+fn begin(retry: &[&str]) -> (Phoenix, Command) {
+    let mut server = Phoenix::new(LENGTH as u64, ours()).unwrap();
     server.start();
-    let mut copy = command()
-        .arg("copy")
-        .args(retry)
-        .args(["--no-extents", "--request-size=4k", "--requests=1", &server.uri(), "-"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut copy = command();
+    copy.arg("copy").args(retry).args(["--no-extents", "--sparse=0", "--request-size=4k", "--requests=1"]);
+    copy.stderr(Stdio::piped());
+    (server, copy)
+}
+
+fn from(retry: &[&str], happens: fn(&mut Phoenix)) -> Run {
+    let (mut server, mut copy) = begin(retry);
+    let mut copy = copy.args([&server.uri(), "-"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut output = copy.stdout.take().unwrap();
-    output.read_exact(&mut vec![0; LENGTH as usize / 10]).unwrap();
+    output.read_exact(&mut vec![0; LENGTH / 10]).unwrap();
     happens(&mut server);
     output.read_to_end(&mut Vec::new()).unwrap();
     copy.wait_with_output().unwrap().into()
 }
 
-#[test]
-fn without_the_option_the_first_loss_is_the_end() {
-    must_end(|| {
-        let error = copy(&[], Phoenix::rise).failure();
-        assert!(error.contains("reading"), "{error}");
-    });
-}
-
-#[test]
-fn an_export_that_has_changed_is_not_read_on() {
-    must_end(|| {
-        let run = copy(&["--retry"], |server| {
-            server.kill();
-            server.file().set_len(LENGTH / 2).unwrap();
-            server.start();
-        });
-        assert_eq!(run.code, Some(1), "{run:?}");
-        assert!(run.errors.contains("the export had 4194304 bytes, and now has 2097152"), "{run:?}");
-    });
-}
-
-#[test]
-fn a_server_that_stays_away_is_waited_for_as_long_as_was_said() {
-    must_end(|| {
-        let run = copy(&["--retry=0.5"], Phoenix::kill);
-        assert_eq!(run.code, Some(1), "{run:?}");
-        let last = run.errors.lines().last().unwrap();
-        assert!(last.contains("attempts in") && last.contains("--retry=SECONDS"), "{run:?}");
-    });
-}
-
-/// Copies to a server that something happens to when a tenth has been taken.
-fn copy_to(retry: &[&str], happens: impl FnOnce(&mut Phoenix)) -> Run {
-    let mut server = Phoenix::new(LENGTH, ours()).unwrap();
-    server.start();
-    let mut copy = command()
-        .arg("copy")
-        .args(retry)
-        .args(["--sparse=0", "--request-size=4k", "--requests=1", "-", &server.uri()])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn to(retry: &[&str], happens: fn(&mut Phoenix)) -> Run {
+    let (mut server, mut copy) = begin(retry);
+    let mut copy = copy.args(["-", &server.uri()]).stdin(Stdio::piped()).spawn().unwrap();
     let mut input = copy.stdin.take().unwrap();
-    let rest = pattern(LENGTH as usize, 3);
-    let (first, rest) = rest.split_at(LENGTH as usize / 10);
+    let source = pattern(LENGTH, 3);
+    let (first, rest) = source.split_at(LENGTH / 10);
     input.write_all(first).unwrap();
     happens(&mut server);
     // A copy that has failed takes no more.
@@ -84,33 +49,39 @@ fn copy_to(retry: &[&str], happens: impl FnOnce(&mut Phoenix)) -> Run {
 }
 
 #[test]
-fn without_the_option_the_first_loss_of_a_destination_is_the_end() {
+fn without_the_option_the_first_loss_is_the_end() {
     must_end(|| {
-        let error = copy_to(&[], Phoenix::rise).failure();
-        assert!(error.contains("writing"), "{error}");
+        for (copy, doing) in COPIES {
+            let error = copy(&[], Phoenix::rise).failure();
+            assert!(error.contains(doing), "{error}");
+        }
     });
 }
 
 #[test]
-fn an_export_that_has_changed_is_not_written_on() {
+fn an_export_that_has_changed_is_not_gone_on_with() {
     must_end(|| {
-        let run = copy_to(&["--retry"], |server| {
-            server.kill();
-            server.file().set_len(LENGTH / 2).unwrap();
-            server.start();
-        });
-        assert_eq!(run.code, Some(1), "{run:?}");
-        assert!(run.errors.contains("the export had 4194304 bytes, and now has 2097152"), "{run:?}");
+        for (copy, _) in COPIES {
+            let run = copy(&["--retry"], |server| {
+                server.kill();
+                server.file().set_len(LENGTH as u64 / 2).unwrap();
+                server.start();
+            });
+            assert_eq!(run.code, Some(1), "{run:?}");
+            assert!(run.errors.contains("the export had 4194304 bytes, and now has 2097152"), "{run:?}");
+        }
     });
 }
 
 #[test]
-fn a_destination_that_stays_away_is_waited_for_as_long_as_was_said() {
+fn a_server_that_stays_away_is_waited_for_as_long_as_was_said() {
     must_end(|| {
-        let run = copy_to(&["--retry=0.5"], Phoenix::kill);
-        assert_eq!(run.code, Some(1), "{run:?}");
-        let last = run.errors.lines().last().unwrap();
-        assert!(last.contains("attempts in") && last.contains("--retry=SECONDS"), "{run:?}");
+        for (copy, _) in COPIES {
+            let run = copy(&["--retry=0.5"], Phoenix::kill);
+            assert_eq!(run.code, Some(1), "{run:?}");
+            let last = run.errors.lines().last().unwrap();
+            assert!(last.contains("attempts in") && last.contains("--retry=SECONDS"), "{run:?}");
+        }
     });
 }
 
