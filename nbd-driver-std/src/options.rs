@@ -154,7 +154,8 @@ impl ConnectOptions {
     /// How many bytes of memory the answers to block status may take together that are coming in, or that nobody has
     /// taken from a [`Queue`](crate::Queue). A request whose answer has no room ends with
     /// [`StatusTooLarge`](nbd_proto::error::CommandError::StatusTooLarge), and the connection goes on. Default
-    /// [`DEFAULT_STATUS_MEMORY`].
+    /// [`DEFAULT_STATUS_MEMORY`]. A client that [reconnects](Self::reconnect) may take as much twice: for what comes in,
+    /// and for what nobody has taken.
     #[must_use]
     pub fn max_status_memory(mut self, bytes: usize) -> Self {
         self.max_status_memory = bytes;

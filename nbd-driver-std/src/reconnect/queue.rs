@@ -79,12 +79,18 @@ impl SurvivingQueue {
         let over = |queue: &QueueState| !queue.completions.is_empty() || queue.in_flight == 0 || ended(queue);
         let finished = |state: &State| state.queues.get(id).is_none_or(over);
         let mut state = self.survivor.drive(self.survivor.lock(), finished);
-        let Some(queue) = state.queues.get_mut(id) else { return Ok(None) };
+        let State { queues, status_memory, .. } = &mut *state;
+        let Some(queue) = queues.get_mut(id) else { return Ok(None) };
         let interrupted = ended(queue);
         queue.interrupted &= !interrupted;
         match queue.completions.pop_front() {
             None if interrupted => Err(Interrupted),
-            completion => Ok(completion),
+            completion => {
+                if let Some(taken) = &completion {
+                    status_memory.release(&taken.contexts);
+                }
+                Ok(completion)
+            }
         }
     }
 }
@@ -102,12 +108,15 @@ impl SurvivingInterrupter {
 impl Drop for SurvivingQueue {
     fn drop(&mut self) {
         let mut state = self.survivor.lock();
-        match state.queues.get_mut(self.id) {
-            Some(queue) if queue.in_flight > 0 => {
-                queue.dropped = true;
-                queue.completions.clear();
-            }
-            _ => drop(state.queues.remove(self.id)),
+        let State { queues, status_memory, .. } = &mut *state;
+        let Some(queue) = queues.get_mut(self.id) else { return };
+        for dropped in queue.completions.drain(..) {
+            status_memory.release(&dropped.contexts);
+        }
+        if queue.in_flight > 0 {
+            queue.dropped = true;
+        } else {
+            queues.remove(self.id);
         }
     }
 }

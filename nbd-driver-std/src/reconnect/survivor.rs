@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nbd_proto::error::Refused;
 use nbd_proto::handshake::Negotiated;
 use nbd_proto::resume::{End, Journal, same_export};
-use nbd_proto::transmission::{Command, ContextExtents};
+use nbd_proto::transmission::{Command, ContextExtents, StatusMemory};
 use nbd_proto::uri::NbdUri;
 use nbd_proto::wire::number::ContextId;
 
@@ -37,7 +37,8 @@ impl Survivor {
         let first = client.negotiated().clone();
         let journal = Journal::new(&first, policy.journal);
         let queue = client.direct_queue();
-        let state = State::new(journal, queue.map(|queue| Up::new(client, queue, &first, None)));
+        let memory = StatusMemory::new(options.max_status_memory);
+        let state = State::new(journal, memory, queue.map(|queue| Up::new(client, queue, &first, None)));
         let options = options.clone().reconnect(None);
         Self { options, uri: uri.clone(), policy, first, state: Mutex::new(state), news: Condvar::new() }
     }

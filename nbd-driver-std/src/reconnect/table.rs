@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use nbd_proto::resume::{EntryId, Journal};
-use nbd_proto::transmission::{Command, ContextExtents};
+use nbd_proto::transmission::{Command, ContextExtents, StatusMemory};
 use nbd_proto::wire::number::{CommandType, ContextId};
 
 use super::carrier::{Carrier, Up};
@@ -19,6 +19,8 @@ pub(crate) struct State {
     pub(super) journal: Journal,
     pub(super) entries: HashMap<EntryId, Entry>,
     pub(super) queues: Slab<QueueState>,
+    /// What nobody has taken from the queues.
+    pub(super) status_memory: StatusMemory,
     /// The connection, unless a thread has it.
     pub(super) carrier: Option<Carrier>,
     /// Has the thread that waits for the connection look up.
@@ -60,11 +62,11 @@ pub(super) struct Outcome {
 }
 
 impl State {
-    pub(super) fn new(journal: Journal, up: Option<Up>) -> Self {
+    pub(super) fn new(journal: Journal, status_memory: StatusMemory, up: Option<Up>) -> Self {
         let bell = up.as_ref().map(Up::bell);
         let carrier = up.map(|up| Carrier::Up(Box::new(up)));
         let (entries, queues) = (HashMap::new(), Slab::new());
-        Self { journal, entries, queues, carrier, bell, closing: false, fate: None }
+        Self { journal, entries, queues, status_memory, carrier, bell, closing: false, fate: None }
     }
 
     pub(super) fn enter(
@@ -181,10 +183,14 @@ impl State {
         }
     }
 
-    fn complete(&mut self, id: QueueId, completion: Completion) {
+    fn complete(&mut self, id: QueueId, mut completion: Completion) {
         let Some(queue) = self.queues.get_mut(id) else { return };
         queue.in_flight -= 1;
         if !queue.dropped {
+            if let Err(error) = self.status_memory.claim(&completion.contexts) {
+                completion.contexts = Vec::new();
+                completion.result = completion.result.and(Err(error.into()));
+            }
             queue.completions.push_back(completion);
         } else if queue.in_flight == 0 {
             self.queues.remove(id);

@@ -93,7 +93,7 @@ impl Peer {
         bytes
     }
 
-    fn haggle(&mut self, facts: &Facts) {
+    pub(crate) fn haggle(&mut self, facts: &Facts) {
         self.0.write_all(&newstyle_greeting(3)).unwrap();
         let _client_flags: [u8; 4] = self.number();
         loop {

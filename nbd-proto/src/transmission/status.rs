@@ -48,10 +48,27 @@ impl StatusMemory {
         self.held
     }
 
-    /// An answer that [`StatusAnswer::finish`] gave is not held any more, or is somebody else's to bound.
+    /// Counts an answer that came from elsewhere until it is [released](Self::release).
+    ///
+    /// # Errors
+    /// [`CommandError::StatusTooLarge`] where there is no room for it; it is not counted then.
+    pub fn claim(&mut self, answer: &[ContextExtents]) -> Result<(), CommandError> {
+        let bytes = bytes_of(answer);
+        if !self.has_room(bytes) {
+            return Err(self.too_large());
+        }
+        self.held += bytes;
+        Ok(())
+    }
+
+    /// An answer that [`StatusAnswer::finish`] gave, or that was [claimed](Self::claim), is not held any more, or is
+    /// somebody else's to bound.
     pub fn release(&mut self, answer: &[ContextExtents]) {
-        let bytes: usize = answer.iter().map(ContextExtents::bytes).sum();
-        self.held = self.held.saturating_sub(bytes);
+        self.held = self.held.saturating_sub(bytes_of(answer));
+    }
+
+    const fn too_large(&self) -> CommandError {
+        CommandError::StatusTooLarge { limit: self.limit }
     }
 
     const fn has_room(&self, bytes: usize) -> bool {
@@ -111,7 +128,10 @@ impl StatusAnswer {
         memory: &StatusMemory,
         result: Result<(), CommandError>,
     ) -> (Vec<ContextExtents>, Result<(), CommandError>) {
-        let forgotten = CommandError::StatusTooLarge { limit: memory.limit };
-        (self.contexts, if self.forgotten { result.and(Err(forgotten)) } else { result })
+        (self.contexts, if self.forgotten { result.and(Err(memory.too_large())) } else { result })
     }
+}
+
+fn bytes_of(answer: &[ContextExtents]) -> usize {
+    answer.iter().map(ContextExtents::bytes).sum()
 }

@@ -1,5 +1,6 @@
 //! A block status that is collected as a whole.
 
+use nbd_proto::error::CommandError;
 use nbd_proto::transmission::{Command, ContextExtents, Event, Extent, StatusAnswer, StatusMemory};
 
 use crate::harness::{BASE, BITMAP, CHUNKED, link};
@@ -39,4 +40,22 @@ fn each_context_has_its_extents_in_one_list_in_the_order_in_which_they_spoke() {
         let base = ContextExtents { context: BASE, extents: vec![extent(4096, 4096, 3)] };
         assert_eq!((answer.finish(&memory, Ok(())), brought), ((vec![bitmap, base], Ok(())), 3));
     }
+}
+
+#[test]
+fn an_answer_from_elsewhere_counts_until_it_is_released() {
+    let one = [Extent { offset: 0, length: 512, flags: 0 }; 100];
+    let answer = [ContextExtents { context: BASE, extents: one.to_vec() }];
+    let mut measure = StatusMemory::new(usize::MAX);
+    measure.claim(&answer).unwrap();
+    let bytes = measure.held();
+    assert!(bytes >= size_of_val(&one), "{bytes}");
+    // There is room for two, but for the last byte.
+    let mut memory = StatusMemory::new(2 * bytes - 1);
+    memory.claim(&answer).unwrap();
+    assert_eq!(memory.claim(&answer), Err(CommandError::StatusTooLarge { limit: 2 * bytes - 1 }));
+    assert_eq!(memory.held(), bytes);
+    memory.release(&answer);
+    assert_eq!(memory.held(), 0);
+    memory.claim(&answer).unwrap();
 }
