@@ -1,5 +1,5 @@
 //! Writes the seeds of all targets to `fuzz/seeds/`, one module for each target. Most are made with the emitters of
-//! `nbd-proto`.
+//! `nbd-proto`, or are what real clients and servers said.
 //!
 //! See the tops of `nbd-proto/src/fuzzing/*.rs` and `nbd-kernel/src/fuzzing/*.rs` for what the first bytes mean.
 
@@ -7,6 +7,7 @@ mod client_session;
 mod netlink_reply;
 mod option_reply;
 mod pair;
+mod recordings;
 mod server_session;
 mod structured_chunk;
 mod uri;
@@ -26,10 +27,20 @@ fn main() {
         ("wire_roundtrip", wire_roundtrip::seeds()),
     ];
     for (target, seeds) in targets {
-        let folder = format!("{}/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::create_dir_all(&folder).unwrap();
-        for (name, bytes) in seeds {
-            std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
-        }
+        seeds.into_iter().for_each(|(name, bytes)| write(target, name, &bytes));
     }
+    let recorded = [
+        ("client_session", recordings::client_session()),
+        ("option_reply", recordings::option_reply()),
+        ("server_session", recordings::server_session()),
+    ];
+    for (target, seeds) in recorded {
+        seeds.into_iter().for_each(|(name, bytes)| write(target, &name, &bytes));
+    }
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) {
+    let folder = format!("{}/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
 }

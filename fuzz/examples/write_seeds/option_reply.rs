@@ -9,17 +9,19 @@ use nbd_proto::wire::option_reply::OptionReply;
 
 use crate::Seeds;
 
+/// Options are chosen one by one, without a greeting put in front.
+pub const BARE: u8 = 0x00;
 const INTERACTIVE: u8 = 0x10;
 const CONNECT: u8 = 0x11;
 const LIST: u8 = 0x12;
 /// Without a greeting put in front.
 const CONNECT_BARE: u8 = 0x01;
 const LIST_BARE: u8 = 0x02;
-const TLS_OPPORTUNISTIC: u8 = 1 << 2;
+pub const TLS_OPPORTUNISTIC: u8 = 1 << 2;
 const TLS_REQUIRED: u8 = 2 << 2;
 const ALL_WISHES: u8 = 0x7f;
 
-fn script(basics: u8, wishes: u8, options: &[u8], limit: u8, clear: &[u8], tls: &[u8]) -> Vec<u8> {
+pub fn script(basics: u8, wishes: u8, options: &[u8], limit: u8, clear: &[u8], tls: &[u8]) -> Vec<u8> {
     let [high, low] = (clear.len() as u16).to_be_bytes();
     let mut seed = vec![basics, wishes, options.len() as u8, 7, 0x9e, 0, 0x3f, high, low, limit];
     seed.extend(options);
