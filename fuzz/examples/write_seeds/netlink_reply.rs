@@ -76,11 +76,11 @@ pub fn seeds() -> Seeds {
     );
     let connected = |index| answer(FAMILY, 2, 1, &[number(1, index)]);
     let few = devices(&[(0, 1), (1, 0), (2, 0), (700, 1)]);
-    let listed = |list: &Vec<u8>| answer(FAMILY, 2, 5, &[list.clone()]);
+    let listed = |list: &Vec<u8>| answer(FAMILY, 2, 5, std::slice::from_ref(list));
     let text = [attribute(1, b"no such luck\0"), number(2, 20)];
     let dead = |index| answer(FAMILY, 0, 4, &[number(1, index)]);
     vec![
-        ("family", asked(0, &[&[family.clone()], &[ok(1)]])),
+        ("family", asked(0, &[std::slice::from_ref(&family), &[ok(1)]])),
         ("family_absent", asked(0, &[&[end(CAPPED, 1, -2, 16, &[])]])),
         ("connect_any", asked(1, &[&[connected(3)], &[ok(2)]])),
         ("connect_in_one_datagram", asked(2, &[&[connected(3), ok(2)]])),
