@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nbd_proto::error::CommandError;
 use nbd_proto::handshake::Negotiated;
@@ -10,6 +10,7 @@ use nbd_proto::resume::EntryId;
 
 use super::fate::Fate;
 use super::ids::Ids;
+use super::policy::{Reconnect, Trouble};
 use crate::client::Client;
 use crate::direct::{DirectInterrupter, DirectQueue};
 use crate::error::Error;
@@ -33,13 +34,6 @@ pub(crate) struct Up {
     pub(super) loss: Option<Error>,
     /// What came before, until this connection has proved good.
     pub(super) trouble: Option<Trouble>,
-}
-
-/// Since when there is no connection that works.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Trouble {
-    pub(super) since: Instant,
-    pub(super) attempts: u32,
 }
 
 /// No connection.
@@ -72,11 +66,10 @@ impl Up {
     }
 
     /// What follows when this connection is lost.
-    pub(super) fn into_down(self, pause: impl FnOnce(u32) -> Duration) -> Down {
-        let now = Instant::now();
+    pub(super) fn into_down(self, policy: &Reconnect) -> Down {
         let loss = self.loss.unwrap_or(Error::Unsupported("the connection was given up"));
-        let trouble = self.trouble.unwrap_or(Trouble { since: now, attempts: 0 });
-        Down { trouble, next: now + pause(trouble.attempts), loss: Arc::new(loss) }
+        let trouble = self.trouble.unwrap_or(Trouble { since: Instant::now(), attempts: 0 });
+        Down { trouble, next: policy.next(trouble), loss: Arc::new(loss) }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nbd_proto::resume::JournalSettings;
 
 use crate::error::Error;
+
+/// What stands for a pause that no clock can measure: about a year.
+const ENDLESS: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// What happens when a connection is lost: see [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect).
 ///
@@ -69,6 +72,13 @@ impl Default for Reconnect {
             listener: Listener::default(),
         }
     }
+}
+
+/// Since when there is no connection that works.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    pub(super) since: Instant,
+    pub(super) attempts: u32,
 }
 
 impl Reconnect {
@@ -137,8 +147,16 @@ impl Reconnect {
         self.total
     }
 
+    /// When to try next. No pause is longer than the time that is left.
+    pub(super) fn next(&self, trouble: Trouble) -> Instant {
+        let Trouble { since, attempts } = trouble;
+        let left = self.total.map_or(Duration::MAX, |total| total.saturating_sub(since.elapsed()));
+        let now = Instant::now();
+        now.checked_add(self.delay(attempts).min(left)).unwrap_or_else(|| now + ENDLESS)
+    }
+
     /// The pause behind so many attempts that failed.
-    pub(crate) fn delay(&self, attempts: u32) -> Duration {
+    fn delay(&self, attempts: u32) -> Duration {
         let doubled = attempts.checked_sub(1).map(|times| 1_u32.checked_shl(times).unwrap_or(u32::MAX));
         doubled.map_or(Duration::ZERO, |factor| self.first_delay.saturating_mul(factor).min(self.max_delay))
     }

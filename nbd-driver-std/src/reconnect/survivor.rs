@@ -10,9 +10,9 @@ use nbd_proto::transmission::{Command, ContextExtents, StatusMemory};
 use nbd_proto::uri::NbdUri;
 use nbd_proto::wire::number::ContextId;
 
-use super::carrier::{Carrier, Down, Trouble, Up, outcome};
+use super::carrier::{Carrier, Down, Up, outcome};
 use super::fate::{Fate, may_pass};
-use super::policy::{Reconnect, ReconnectEvent};
+use super::policy::{Reconnect, ReconnectEvent, Trouble};
 use super::table::{Outcome, Owner, State};
 use crate::baton::Buffer;
 use crate::client::Client;
@@ -219,7 +219,7 @@ impl Survivor {
     }
 
     fn lost(&self, up: Up) -> Carrier {
-        let down = up.into_down(|attempts| self.policy.delay(attempts));
+        let down = up.into_down(&self.policy);
         self.policy.tell(&ReconnectEvent::Lost { error: &down.loss });
         let mut state = self.lock();
         state.journal.lost();
@@ -261,9 +261,7 @@ impl Survivor {
                 if !passes || self.policy.is_exhausted(attempts, since.elapsed()) {
                     state.end(down.not_restored(last));
                 } else {
-                    let left = self.policy.total().map(|total| total.saturating_sub(since.elapsed()));
-                    let pause = self.policy.delay(attempts).min(left.unwrap_or(Duration::MAX));
-                    down.next = Instant::now() + pause;
+                    down.next = self.policy.next(down.trouble);
                 }
                 return Some(Carrier::Down(down));
             }

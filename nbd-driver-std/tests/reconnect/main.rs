@@ -5,6 +5,7 @@
 
 mod acts;
 mod ends;
+mod extremes;
 mod killed;
 mod kills;
 mod order;
