@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -17,15 +18,21 @@ pub enum Bird {
     Nbdkit,
     /// The same, where what it is sent before a flush is lost with it.
     Forgetful,
+    /// The same as the first, where requests have to be made of whole blocks of 4 KiB, no more than 16 at once.
+    Picky,
+    /// The same as the first, over TCP.
+    Tcp,
     /// The command `nbd`, at this path, serving a file.
     Ours(PathBuf),
 }
 
-/// A server of one file at one Unix socket, which can be killed and started any number of times. It listens by itself,
+/// A server of one file at one place, which can be killed and started any number of times. It listens by itself,
 /// so that there is nobody to connect to in between. It ends with this value, or with the test.
 #[derive(Debug)]
 pub struct Phoenix {
     bird: Bird,
+    /// Where it listens by TCP, if it does.
+    address: Option<SocketAddr>,
     child: Option<Child>,
     guard: Guard,
 }
@@ -37,7 +44,8 @@ impl Phoenix {
         if !matches!(bird, Bird::Ours(_)) && !crate::require(&[Tool::Nbdkit]) {
             return None;
         }
-        let phoenix = Self { bird, child: None, guard: Guard::new() };
+        let address = matches!(bird, Bird::Tcp).then(own_address);
+        let phoenix = Self { bird, address, child: None, guard: Guard::new() };
         phoenix.file().set_len(size).unwrap();
         Some(phoenix)
     }
@@ -54,14 +62,22 @@ impl Phoenix {
                 command.args(["serve", "--unix"]).arg(self.socket()).arg(format!("file:{}", self.path().display()));
                 command
             }
-            Bird::Nbdkit | Bird::Forgetful => {
+            bird => {
                 let mut command = Tool::Nbdkit.command_unchecked();
-                command.arg("-f").arg("-U").arg(self.socket()).arg("-P").arg(dir.join("pid"));
-                if matches!(self.bird, Bird::Forgetful) {
-                    command.arg("--filter=cache").arg("file").arg(self.path()).arg("cache=writeback");
-                } else {
-                    command.arg("file").arg(self.path());
-                }
+                command.arg("-f").arg("-P").arg(dir.join("pid"));
+                match self.address {
+                    Some(address) => command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string()]),
+                    None => command.arg("-U").arg(self.socket()),
+                };
+                let (filter, settings): (Option<&str>, &[&str]) = match bird {
+                    Bird::Forgetful => (Some("--filter=cache"), &["cache=writeback"]),
+                    Bird::Picky => (
+                        Some("--filter=blocksize-policy"),
+                        &["blocksize-minimum=4K", "blocksize-maximum=64K", "blocksize-error-policy=error"],
+                    ),
+                    _ => (None, &[]),
+                };
+                command.args(filter).arg("file").arg(self.path()).args(settings);
                 command
             }
         };
@@ -77,7 +93,7 @@ impl Phoenix {
                 assert!(line.starts_with("nbd"), "nbd serve did not start");
             }
             // It writes its number to a file.
-            Bird::Nbdkit | Bird::Forgetful => {
+            _ => {
                 while !fs::metadata(dir.join("pid")).is_ok_and(|file| file.len() > 0) {
                     assert!(child.try_wait().unwrap().is_none(), "nbdkit did not start");
                     assert!(started.elapsed() < PATIENCE, "nbdkit hangs at start");
@@ -113,12 +129,22 @@ impl Phoenix {
 
     /// The address of its default export.
     pub fn uri(&self) -> String {
-        format!("nbd+unix:///?socket={}", self.socket().display())
+        match self.address {
+            Some(address) => format!("nbd://{address}"),
+            None => format!("nbd+unix:///?socket={}", self.socket().display()),
+        }
     }
 
     fn socket(&self) -> PathBuf {
         self.guard.dir().join("socket")
     }
+}
+
+/// One that nobody else takes in between: the loopback network has an IP address for each process.
+fn own_address() -> SocketAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let listener = TcpListener::bind((Ipv4Addr::new(127, high + 1, middle, low), 0)).unwrap();
+    listener.local_addr().unwrap()
 }
 
 impl Drop for Phoenix {

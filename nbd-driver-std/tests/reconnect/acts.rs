@@ -84,7 +84,12 @@ pub(crate) struct Play {
 
 impl Play {
     /// Plays an act for each connection, by its number from 0, until it says that it was the last.
-    pub(crate) fn new(mut act: impl FnMut(usize, &mut Act) -> bool + Send + 'static) -> Self {
+    pub(crate) fn new(act: impl FnMut(usize, &mut Act) -> bool + Send + 'static) -> Self {
+        Self::with_flags(FLAGS, act)
+    }
+
+    /// The same with other transmission flags.
+    pub(crate) fn with_flags(flags: u32, mut act: impl FnMut(usize, &mut Act) -> bool + Send + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("socket")).unwrap();
         let thread = thread::spawn(move || {
@@ -92,7 +97,7 @@ impl Play {
             loop {
                 let mut stream = listener.accept().unwrap().0;
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                stream.write_all(&oldstyle_greeting(SIZE, FLAGS)).unwrap();
+                stream.write_all(&oldstyle_greeting(SIZE, flags)).unwrap();
                 if !act(number, &mut Act(stream)) {
                     break;
                 }

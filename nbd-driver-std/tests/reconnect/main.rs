@@ -11,3 +11,4 @@ mod kills;
 mod order;
 mod patient;
 mod replay;
+mod shapes;
