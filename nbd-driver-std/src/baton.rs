@@ -26,8 +26,9 @@ use nbd_proto::wire::number::{ContextId, Cookie};
 use crate::error::seconds;
 use crate::options::ConnectOptions;
 use crate::queue::Completion;
+use crate::queues::{QueueId, Queues};
 use crate::stream::Stream;
-use crate::table::{Outcome, QueueId, QueueState, Request, Requests, Slab, Waiter, WaiterId, Want};
+use crate::table::{Outcome, Request, Requests, Slab, Waiter, WaiterId, Want};
 
 /// Room for headers and small payloads. What does not fit lands in its buffer directly.
 const SCRATCH: usize = 128 * 1024;
@@ -50,7 +51,7 @@ pub(crate) struct State {
     pub(crate) engine: transmission::Client,
     pub(crate) requests: Requests,
     pub(crate) waiters: Slab<Waiter>,
-    pub(crate) queues: Slab<QueueState>,
+    pub(crate) queues: Queues,
     /// What the answers to block status take that nobody has taken yet.
     pub(crate) status_memory: StatusMemory,
     scratch: Box<[u8]>,
@@ -113,7 +114,7 @@ impl Shared {
             engine,
             requests: Requests::default(),
             waiters: Slab::new(),
-            queues: Slab::new(),
+            queues: Queues::new(),
             status_memory: StatusMemory::new(options.max_status_memory),
             scratch,
             start: 0,
@@ -340,8 +341,9 @@ impl Shared {
     /// Has the thread that waits for a queue look up.
     pub(crate) fn interrupt(&self, id: QueueId) {
         let mut state = self.lock();
-        let Some(queue) = state.queues.get_mut(id) else { return };
-        queue.interrupted = true;
+        if !state.queues.interrupt(id) {
+            return;
+        }
         state.wake_first(|want| want == Want::Completion(id));
         if state.waiting.is_some() {
             // It may be the one that waits for the socket.
@@ -533,18 +535,8 @@ impl State {
             Some(Request::Queued(queued)) => {
                 let id = queued.queue;
                 let (contexts, result) = queued.status.finish(&self.status_memory, result);
-                if let Some(queue) = self.queues.get_mut(id) {
-                    queue.in_flight -= 1;
-                    if queue.dropped {
-                        self.status_memory.release(&contexts);
-                        if queue.in_flight == 0 {
-                            self.queues.remove(id);
-                        }
-                    } else {
-                        let request = (queued.command, queued.buffer);
-                        queue.completions.push_back(Completion::new(cookie, request, (contexts, result)));
-                    }
-                }
+                let completion = Completion::new(cookie, (queued.command, queued.buffer), (contexts, result));
+                self.queues.complete(id, completion, &mut self.status_memory);
                 self.wake_first(|want| want == Want::Completion(id));
             }
             None => {}

@@ -8,7 +8,8 @@ use nbd_proto::wire::number::ContextId;
 
 use crate::baton::{Mine, Place, Shared, State};
 use crate::queue::{Completion, Interrupted, Rejected, Ticket};
-use crate::table::{QueueId, QueueState, Queued, Request, Want};
+use crate::queues::QueueId;
+use crate::table::{Queued, Request, Want};
 
 /// What a [`Queue`](crate::Queue) is where the connection is not replaced.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(crate) struct DirectInterrupter {
 
 impl DirectQueue {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let id = shared.lock().queues.insert(QueueState::default());
+        let id = shared.lock().queues.enter();
         Self { shared, id, clock: Duration::ZERO }
     }
 
@@ -51,9 +52,7 @@ impl DirectQueue {
         };
         let queued = Queued { queue: self.id, command, buffer, status: StatusAnswer::default(), due };
         state.requests.insert(cookie, Request::Queued(queued));
-        if let Some(queue) = state.queues.get_mut(self.id) {
-            queue.in_flight += 1;
-        }
+        state.queues.submitted(self.id);
         Ok(Ticket(cookie.0))
     }
 
@@ -79,28 +78,24 @@ impl DirectQueue {
 
     /// How many requests have not come back yet.
     pub(crate) fn in_flight(&self) -> usize {
-        self.shared.lock().queues.get(self.id).map_or(0, |queue| queue.in_flight + queue.completions.len())
+        self.shared.lock().queues.in_flight(self.id)
     }
 
     pub(crate) fn wait(&mut self) -> Option<Completion> {
-        self.wait_until(|_| false).ok().flatten()
+        self.wait_until(false).ok().flatten()
     }
 
     pub(crate) fn wait_or_interrupt(&mut self) -> Result<Option<Completion>, Interrupted> {
-        self.wait_until(|queue| queue.interrupted)
+        self.wait_until(true)
     }
 
     pub(crate) fn interrupter(&self) -> DirectInterrupter {
         DirectInterrupter { shared: self.shared.clone(), id: self.id }
     }
 
-    /// Waits until there is a completion, nothing to wait for, or `ended` says that it is time.
-    fn wait_until(&mut self, ended: impl Fn(&QueueState) -> bool) -> Result<Option<Completion>, Interrupted> {
+    fn wait_until(&mut self, interruptible: bool) -> Result<Option<Completion>, Interrupted> {
         let id = self.id;
-        let finished = |state: &State| {
-            let over = |queue: &QueueState| !queue.completions.is_empty() || queue.in_flight == 0 || ended(queue);
-            state.queues.get(id).is_none_or(over)
-        };
+        let finished = |state: &State| state.queues.is_over(id, interruptible);
         let mut place = Place::new(&self.shared);
         let mut state = self.shared.lock();
         if !finished(&state) {
@@ -114,18 +109,7 @@ impl DirectQueue {
             self.clock = self.clock.saturating_add(started.elapsed());
         }
         let State { queues, status_memory, .. } = &mut *state;
-        let Some(queue) = queues.get_mut(id) else { return Ok(None) };
-        let interrupted = ended(queue);
-        queue.interrupted &= !interrupted;
-        match queue.completions.pop_front() {
-            None if interrupted => Err(Interrupted),
-            completion => {
-                if let Some(taken) = &completion {
-                    status_memory.release(&taken.contexts);
-                }
-                Ok(completion)
-            }
-        }
+        queues.take(id, interruptible, status_memory)
     }
 }
 
@@ -144,14 +128,6 @@ impl Drop for DirectQueue {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let State { queues, status_memory, .. } = &mut *state;
-        let Some(queue) = queues.get_mut(self.id) else { return };
-        for dropped in queue.completions.drain(..) {
-            status_memory.release(&dropped.contexts);
-        }
-        if queue.in_flight > 0 {
-            queue.dropped = true;
-        } else {
-            queues.remove(self.id);
-        }
+        queues.leave(self.id, status_memory);
     }
 }

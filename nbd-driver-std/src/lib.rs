@@ -46,6 +46,7 @@ mod input;
 mod options;
 mod pieces;
 mod queue;
+mod queues;
 mod reconnect;
 pub mod server;
 mod stream;

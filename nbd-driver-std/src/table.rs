@@ -1,6 +1,5 @@
 //! What the driver keeps beside the engine: whose request is whose, and who waits for what.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -9,13 +8,10 @@ use nbd_proto::error::CommandError;
 use nbd_proto::transmission::{self, Command, ContextExtents, StatusAnswer, StatusMemory};
 use nbd_proto::wire::number::{ContextId, Cookie};
 
-use crate::queue::Completion;
+use crate::queues::QueueId;
 
 /// The number of a registered waiter.
 pub(crate) type WaiterId = usize;
-
-/// The number of a registered queue.
-pub(crate) type QueueId = usize;
 
 /// Things with small dense numbers.
 #[derive(Debug)]
@@ -124,17 +120,6 @@ pub(crate) struct Queued {
     pub(crate) status: StatusAnswer,
     /// When it is overdue, by the queue's own clock.
     pub(crate) due: Option<Duration>,
-}
-
-/// What a queue has to be told.
-#[derive(Debug, Default)]
-pub(crate) struct QueueState {
-    pub(crate) in_flight: usize,
-    /// Somebody wants the thread that waits to look at something else.
-    pub(crate) interrupted: bool,
-    pub(crate) completions: VecDeque<Completion>,
-    /// The queue was dropped. Its number must not go to another one while requests bear it.
-    pub(crate) dropped: bool,
 }
 
 /// Requests by their cookies. A place is taken anew as soon as it is free, so a thread that is late to learn of the end

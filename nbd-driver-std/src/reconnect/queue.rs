@@ -8,7 +8,7 @@ use nbd_proto::transmission::Command;
 use super::survivor::Survivor;
 use super::table::{Owner, State};
 use crate::queue::{Completion, Interrupted, Rejected, Ticket};
-use crate::table::{QueueId, QueueState};
+use crate::queues::QueueId;
 
 /// What a [`Queue`](crate::Queue) is where a lost connection is replaced.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct SurvivingInterrupter {
 
 impl SurvivingQueue {
     pub(crate) fn new(survivor: Arc<Survivor>) -> Self {
-        let id = survivor.lock().queues.insert(QueueState::default());
+        let id = survivor.lock().queues.enter();
         Self { survivor, id }
     }
 
@@ -42,9 +42,7 @@ impl SurvivingQueue {
             return Err(Rejected { error, buffer });
         }
         let id = state.enter(Owner::Queue(self.id), command, None, buffer);
-        if let Some(queue) = state.queues.get_mut(self.id) {
-            queue.in_flight += 1;
-        }
+        state.queues.submitted(self.id);
         Ok(Ticket(id.number()))
     }
 
@@ -59,49 +57,37 @@ impl SurvivingQueue {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.survivor.lock().queues.get(self.id).map_or(0, |queue| queue.in_flight + queue.completions.len())
+        self.survivor.lock().queues.in_flight(self.id)
     }
 
     pub(crate) fn wait(&mut self) -> Option<Completion> {
-        self.wait_until(|_| false).ok().flatten()
+        self.wait_until(false).ok().flatten()
     }
 
     pub(crate) fn wait_or_interrupt(&mut self) -> Result<Option<Completion>, Interrupted> {
-        self.wait_until(|queue| queue.interrupted)
+        self.wait_until(true)
     }
 
     pub(crate) fn interrupter(&self) -> SurvivingInterrupter {
         SurvivingInterrupter { survivor: self.survivor.clone(), id: self.id }
     }
 
-    fn wait_until(&mut self, ended: impl Fn(&QueueState) -> bool) -> Result<Option<Completion>, Interrupted> {
+    fn wait_until(&mut self, interruptible: bool) -> Result<Option<Completion>, Interrupted> {
         let id = self.id;
-        let over = |queue: &QueueState| !queue.completions.is_empty() || queue.in_flight == 0 || ended(queue);
-        let finished = |state: &State| state.queues.get(id).is_none_or(over);
+        let finished = |state: &State| state.queues.is_over(id, interruptible);
         let mut state = self.survivor.drive(self.survivor.lock(), finished);
         let State { queues, status_memory, .. } = &mut *state;
-        let Some(queue) = queues.get_mut(id) else { return Ok(None) };
-        let interrupted = ended(queue);
-        queue.interrupted &= !interrupted;
-        match queue.completions.pop_front() {
-            None if interrupted => Err(Interrupted),
-            completion => {
-                if let Some(taken) = &completion {
-                    status_memory.release(&taken.contexts);
-                }
-                Ok(completion)
-            }
-        }
+        queues.take(id, interruptible, status_memory)
     }
 }
 
 impl SurvivingInterrupter {
     pub(crate) fn interrupt(&self) {
         let mut state = self.survivor.lock();
-        let Some(queue) = state.queues.get_mut(self.id) else { return };
-        queue.interrupted = true;
-        state.rings();
-        self.survivor.tell_all();
+        if state.queues.interrupt(self.id) {
+            state.rings();
+            self.survivor.tell_all();
+        }
     }
 }
 
@@ -109,14 +95,6 @@ impl Drop for SurvivingQueue {
     fn drop(&mut self) {
         let mut state = self.survivor.lock();
         let State { queues, status_memory, .. } = &mut *state;
-        let Some(queue) = queues.get_mut(self.id) else { return };
-        for dropped in queue.completions.drain(..) {
-            status_memory.release(&dropped.contexts);
-        }
-        if queue.in_flight > 0 {
-            queue.dropped = true;
-        } else {
-            queues.remove(self.id);
-        }
+        queues.leave(self.id, status_memory);
     }
 }

@@ -12,13 +12,13 @@ use super::fate::Fate;
 use crate::direct::DirectInterrupter;
 use crate::error::Error;
 use crate::queue::{Completion, Ticket};
-use crate::table::{QueueId, QueueState, Slab};
+use crate::queues::{QueueId, Queues};
 
 #[derive(Debug)]
 pub(crate) struct State {
     pub(super) journal: Journal,
     pub(super) entries: HashMap<EntryId, Entry>,
-    pub(super) queues: Slab<QueueState>,
+    pub(super) queues: Queues,
     /// What nobody has taken from the queues.
     pub(super) status_memory: StatusMemory,
     /// The connection, unless a thread has it.
@@ -65,7 +65,7 @@ impl State {
     pub(super) fn new(journal: Journal, status_memory: StatusMemory, up: Option<Up>) -> Self {
         let bell = up.as_ref().map(Up::bell);
         let carrier = up.map(|up| Carrier::Up(Box::new(up)));
-        let (entries, queues) = (HashMap::new(), Slab::new());
+        let (entries, queues) = (HashMap::new(), Queues::new());
         Self { journal, entries, queues, status_memory, carrier, bell, closing: false, fate: None }
     }
 
@@ -184,17 +184,11 @@ impl State {
     }
 
     fn complete(&mut self, id: QueueId, mut completion: Completion) {
-        let Some(queue) = self.queues.get_mut(id) else { return };
-        queue.in_flight -= 1;
-        if !queue.dropped {
-            if let Err(error) = self.status_memory.claim(&completion.contexts) {
-                completion.contexts = Vec::new();
-                completion.result = completion.result.and(Err(error.into()));
-            }
-            queue.completions.push_back(completion);
-        } else if queue.in_flight == 0 {
-            self.queues.remove(id);
+        if let Err(error) = self.status_memory.claim(&completion.contexts) {
+            completion.contexts = Vec::new();
+            completion.result = completion.result.and(Err(error.into()));
         }
+        self.queues.complete(id, completion, &mut self.status_memory);
     }
 
     /// Nothing more is sent: everybody is told.
