@@ -56,6 +56,7 @@ by_both![
     settings::it_can_wait_for_the_server,
     status::it_shows_what_is_attached,
     status::its_json_has_every_field,
+    status::text_that_plays_tricks_is_escaped,
 ];
 
 pub(crate) const TESTS: &[GuestTest] = &[

@@ -1,8 +1,9 @@
 //! What `nbd status` shows.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nbd_kernel::Interface;
+use nbd_kernel::{Attach, Interface};
 use serde_json::{Value, json};
 
 use super::run::{attach, nbd, stayer};
@@ -109,10 +110,34 @@ fn json_of(args: &[&str]) -> Value {
     serde_json::from_str(&nbd(args).ok()).unwrap()
 }
 
+/// What a device is said to lead to, and the name of whoever has attached it, may have been chosen by anybody.
+pub(crate) fn text_that_plays_tricks_is_escaped(interface: Interface) {
+    const TRICKS: &str = "a\u{1b}[31mb\u{202e}c\nd";
+    const NAME: &str = "/proc/self/comm";
+    let plays_tricks = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    let site = Site::memory(SIZE);
+    let name = fs::read(NAME).unwrap();
+    fs::write(NAME, "x\u{1b}[31my").unwrap();
+    let device = Attach::new().interface(interface).origin(TRICKS).attach([site.connect()]).unwrap();
+    let id = device.id().to_string();
+    for args in [&["status"][..], &["status", &id], &["status", "--all"], &["status", "--json"]] {
+        let shown = nbd(args).ok();
+        assert!(!shown.contains(plays_tricks), "{shown:?}");
+        assert!(shown.contains(r"u{1b}[31mb") && shown.contains(r"u{202e}c"), "{shown}");
+        assert!(shown.contains(r"u{1b}[31my"), "{shown}");
+    }
+    let uri = site.uri.to_string();
+    let refused = nbd(&["attach", &uri, &id]);
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.errors.contains(r"x\u{1b}[31my") && !refused.errors.contains(plays_tricks), "{refused:?}");
+    device.detach().unwrap();
+    fs::write(NAME, name).unwrap();
+}
+
 pub(crate) fn idle_devices_are_shown_when_asked() {
     let site = Site::memory(SIZE);
     attach(Interface::Netlink, &[&site.uri.to_string(), "nbd4"]);
-    let held = std::fs::File::open("/dev/nbd6").unwrap();
+    let held = fs::File::open("/dev/nbd6").unwrap();
     let all = json_of(&["status", "--all", "--json"]);
     let all = all.as_array().unwrap();
     assert_eq!(all.len(), 16);
