@@ -1,5 +1,6 @@
 //! What goes out before what.
 
+use nbd_proto::error::CommandError;
 use nbd_proto::resume::End;
 use nbd_proto::transmission::Command;
 use nbd_proto::wire::flags::CommandFlags;
@@ -126,4 +127,17 @@ fn what_finds_no_room_on_the_connection_keeps_its_place() {
     assert_eq!(journal.next_to_send().map(|(id, _)| id), Some(ids[0]));
     journal.put_back(ids[0]);
     assert_eq!(sendable(&mut journal), [ids[0]]);
+}
+
+#[test]
+fn an_answer_that_was_no_use_is_the_callers_and_no_loss() {
+    let mut journal = journal();
+    let ids = submit(&mut journal, [Command::block_status(0, 512), Command::read(0, 512)]);
+    assert_eq!(sendable(&mut journal), ids);
+    let too_large = CommandError::StatusTooLarge { limit: 1 };
+    assert_eq!(journal.done(ids[0], &Err(too_large)), End::Told { keep: false });
+    let later = submit(&mut journal, [Command::read(512, 512)]);
+    assert_eq!(sendable(&mut journal), later, "the connection goes on");
+    let names = [ids, later].concat();
+    assert_eq!(names.iter().map(|id| id.number()).collect::<Vec<_>>(), [0, 1, 2]);
 }

@@ -17,6 +17,7 @@ fn assert_refused(setup: &Setup, check: Checks, command: Command, expected: &Ref
         setup.settings = setup.settings.with_checks(on);
         let mut client = setup.client();
         assert_eq!(client.check(&command), Err(expected.clone()));
+        assert_eq!(command.check(client.negotiated(), on), Err(expected.clone()), "without a client");
         assert_eq!(client.submit(command), Err(expected.clone()));
         assert_eq!((client.in_flight(), client.wants_write(), client.outbound().count()), (0, false, 0));
     }
