@@ -71,6 +71,12 @@ impl Act {
         self.0.write_all(bytes).unwrap();
     }
 
+    /// Waits until the client has hung up, whatever it says before.
+    pub(crate) fn gone(&mut self) {
+        // However it ends.
+        let _ = self.0.read_to_end(&mut Vec::new());
+    }
+
     /// The request that a client sends last.
     pub(crate) fn goodbye(&mut self) {
         assert_eq!(self.request().kind, DISC);

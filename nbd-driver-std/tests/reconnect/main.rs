@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and their helpers")]
 
 mod acts;
+mod company;
 mod ends;
 mod extremes;
 mod killed;
