@@ -43,6 +43,8 @@ pub(crate) struct Down {
     /// When to try next.
     pub(super) next: Instant,
     pub(super) loss: Arc<Error>,
+    /// How the last attempt failed, or the connection if there was none.
+    pub(super) last: Arc<Error>,
 }
 
 impl Up {
@@ -69,14 +71,15 @@ impl Up {
     pub(super) fn into_down(self, policy: &Reconnect) -> Down {
         let loss = self.loss.unwrap_or(Error::Unsupported("the connection was given up"));
         let trouble = self.trouble.unwrap_or(Trouble { since: Instant::now(), attempts: 0 });
-        Down { trouble, next: policy.next(trouble), loss: Arc::new(loss) }
+        let loss = Arc::new(loss);
+        Down { trouble, next: policy.next(trouble), loss: loss.clone(), last: loss }
     }
 }
 
 impl Down {
-    pub(super) fn not_restored(&self, last: Arc<Error>) -> Fate {
+    pub(super) fn not_restored(&self) -> Fate {
         let Trouble { since, attempts } = self.trouble;
-        Fate::NotRestored { loss: self.loss.clone(), attempts, after: since.elapsed(), last }
+        Fate::NotRestored { loss: self.loss.clone(), attempts, after: since.elapsed(), last: self.last.clone() }
     }
 }
 

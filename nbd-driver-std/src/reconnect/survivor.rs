@@ -227,14 +227,14 @@ impl Survivor {
         if !may_pass(&down.loss) && !matches!(*down.loss, Error::Command(_) | Error::Refused(_)) {
             let fate = match &*down.loss {
                 Error::Connection(error) => Fate::Misbehaved(error.clone()),
-                _ => down.not_restored(down.loss.clone()),
+                _ => down.not_restored(),
             };
             state.end(fate);
         }
         // A command that ends each connection it comes to would do so for ever.
         let now = Instant::now();
         if self.policy.total().is_some_and(|total| state.oldest_loss(now) >= total) {
-            state.end(down.not_restored(down.loss.clone()));
+            state.end(down.not_restored());
         }
         Carrier::Down(down)
     }
@@ -244,7 +244,7 @@ impl Survivor {
         let left = self.policy.total().map(|total| total.saturating_sub(down.trouble.since.elapsed()));
         let left = left.map(|left| left.max(Duration::from_millis(1)));
         if self.policy.is_exhausted(down.trouble.attempts, down.trouble.since.elapsed()) {
-            self.lock().end(down.not_restored(down.loss.clone()));
+            self.lock().end(down.not_restored());
             return Some(Carrier::Down(down));
         }
         down.trouble.attempts += 1;
@@ -256,10 +256,11 @@ impl Survivor {
         let client = match connected {
             Ok(client) => client,
             Err(error) => {
-                let (passes, last) = (may_pass(&error), Arc::new(error));
+                let passes = may_pass(&error);
+                down.last = Arc::new(error);
                 let Trouble { since, attempts } = down.trouble;
                 if !passes || self.policy.is_exhausted(attempts, since.elapsed()) {
-                    state.end(down.not_restored(last));
+                    state.end(down.not_restored());
                 } else {
                     down.next = self.policy.next(down.trouble);
                 }

@@ -51,6 +51,22 @@ fn a_server_that_stays_away_is_given_up_after_the_attempts_it_was_given() {
 }
 
 #[test]
+fn a_server_that_stays_away_is_given_up_in_time_with_how_the_last_attempt_failed() {
+    must_end(|| {
+        let Some(mut server) = Phoenix::new(1 << 16, Bird::Nbdkit) else { return };
+        server.start();
+        let policy = Reconnect::new().first_delay(Duration::from_millis(10)).max_delay(Duration::from_secs(3600));
+        let policy = policy.total_time(Some(Duration::from_millis(300)));
+        let client = ConnectOptions::new().reconnect(Some(policy)).connect(&server.uri()).unwrap();
+        server.kill();
+        let error = client.read_at(&mut [0; 512], 0).unwrap_err();
+        let Error::NotRestored { ref loss, ref last, .. } = error else { panic!("{error}") };
+        assert!(!loss.to_string().contains("connecting"), "{error}");
+        assert!(last.to_string().contains("connecting"), "{error}");
+    });
+}
+
+#[test]
 fn a_given_socket_cannot_be_connected_anew() {
     let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let error = options().connect_fd(ours, "").unwrap_err();
